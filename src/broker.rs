@@ -1,0 +1,225 @@
+//! The credential broker: short-lived leases for permitted calls, and for nothing else.
+//!
+//! Leases are kept while they are good, one request at a time is made for each, and a new one is
+//! issued ahead of the old one's end. Each use is a permitted call, so a renewal has passed
+//! policy too.
+
+mod aws;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    aws::{Aws, Failure},
+    config::{Config, environment::UnreadableSecret},
+    lease::{Lease, LeaseRequest, LeaseSource, Region},
+    name::{IntegrationName, ScopeName},
+    policy::PermittedCall,
+    redact::Redactor,
+    session::{Origin, Session},
+};
+
+/// A lease that ends sooner than this is renewed first.
+const RENEW_AHEAD: Duration = Duration::from_mins(5);
+/// A lease that cannot be renewed is still used if it lives this long.
+const LAST_USE: Duration = Duration::from_secs(15);
+/// An environment without credentials is looked at again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Issues leases.
+#[derive(Debug)]
+pub struct Broker {
+    config: Arc<Config>,
+    aws: Arc<Aws>,
+    leases: Mutex<HashMap<LeaseRequest, Slot>>,
+    /// When the server's environment was last found to have no credentials.
+    nothing_found: Mutex<Option<Instant>>,
+}
+
+/// One lease, or the wait for it.
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Lease>>>>;
+
+/// A lease, and whether it was issued just now.
+#[derive(Debug)]
+pub struct Issued {
+    /// The lease.
+    pub lease: Arc<Lease>,
+    /// Whether it is new, and its issuance not in the audit log yet.
+    pub fresh: bool,
+}
+
+/// Why there is no lease.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Nothing was set, and there is nothing to fall back on.
+    #[error(
+        "no AWS credentials in this session: call extract_and_set_credentials_from_stack_job, or \
+         set_aws_credentials_context with {{\"integration\": \"NAME\"}}"
+    )]
+    NotSet,
+    /// Nothing was set, and the server's environment has nothing either.
+    #[error(
+        "no AWS credentials in this session, and none in the server's own environment: call \
+         extract_and_set_credentials_from_stack_job or set_aws_credentials_context, or have the \
+         operator log in (`aws configure`, `aws sso login`)"
+    )]
+    NoneFound,
+    /// The integration was configured when the session began, and is not now.
+    #[error("integration `{0}` is not configured")]
+    UnknownIntegration(IntegrationName),
+    /// The integration may not be used with this scope.
+    #[error(
+        "scope `{scope}` exceeds policy limits of integration `{integration}`: the operator can \
+         add it to its `scopes` in subrosa.toml"
+    )]
+    ScopeExceedsLimits {
+        /// The scope.
+        scope: ScopeName,
+        /// The integration.
+        integration: IntegrationName,
+    },
+    /// The base credential cannot be read.
+    #[error("the base credential of {source_name} cannot be read: {hint}")]
+    BaseUnavailable {
+        /// Whose base credential.
+        source_name: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A secret reference cannot be read.
+    #[error(transparent)]
+    Secret(#[from] UnreadableSecret),
+    /// A long-lived key that may not be limited.
+    #[error(
+        "AWS denied sts:GetFederationToken, by which a long-lived key is limited to a scope: allow \
+         it for the key's user, or configure an integration with a role_arn"
+    )]
+    FederationDenied,
+    /// AWS said no.
+    #[error("{0}")]
+    Aws(Failure),
+    /// AWS answered without what its API promises.
+    #[error("AWS answered {0} without credentials: the endpoint is no working STS")]
+    Incomplete(&'static str),
+}
+
+impl BrokerError {
+    /// What to tell a model, with AWS's own words. For redaction, never for a log.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Aws(failure) => failure.words(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl Broker {
+    /// A broker for the integrations of a configuration.
+    pub fn new(config: Arc<Config>, aws: Arc<Aws>) -> Self {
+        Self { config, aws, leases: Mutex::default(), nothing_found: Mutex::default() }
+    }
+
+    /// The lease for a permitted call, in the session's region or the one that the call names. The
+    /// redactor learns its secrets, and those of the base credential, before anyone has them.
+    pub async fn lease(
+        &self,
+        permitted: &PermittedCall,
+        region: Option<Region>,
+        redactor: &Redactor,
+    ) -> Result<Issued, BrokerError> {
+        let session = &permitted.call().session;
+        let request = self.request(session, permitted.scope(), region).await?;
+        let slot = Arc::clone(self.leases().entry(request.clone()).or_default());
+        // Held while the lease is issued: whoever else wants it waits for this one.
+        let mut slot = slot.lock().await;
+        if let Some(lease) = slot.as_ref().filter(|lease| good(lease)) {
+            return Ok(Issued { lease: Arc::clone(lease), fresh: false });
+        }
+        match self.issue(session, request, redactor).await {
+            Ok(lease) => {
+                let lease = Arc::new(lease);
+                *slot = Some(Arc::clone(&lease));
+                Ok(Issued { lease, fresh: true })
+            }
+            Err(error) => match slot.as_ref().filter(|lease| lease.outlives(LAST_USE)) {
+                Some(lease) => {
+                    tracing::warn!(lease = lease.id(), %error, "a lease could not be renewed");
+                    Ok(Issued { lease: Arc::clone(lease), fresh: false })
+                }
+                None => {
+                    *slot = None;
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// Forgets the leases of a session. They are wiped when the last call that uses them ends.
+    pub fn forget(&self, session: &Session) {
+        self.leases().retain(|request, _| request.session != *session.id());
+    }
+
+    fn leases(&self) -> MutexGuard<'_, HashMap<LeaseRequest, Slot>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn request(
+        &self,
+        session: &Session,
+        scope: &ScopeName,
+        region: Option<Region>,
+    ) -> Result<LeaseRequest, BrokerError> {
+        let (source, own_region) = match session.credentials() {
+            Some(set) => {
+                let source = match set.origin {
+                    Origin::Integration(name) => LeaseSource::Integration(name),
+                    Origin::Literal(_) => LeaseSource::Literal(set.generation),
+                };
+                (source, set.region)
+            }
+            None if self.config.session.environment_fallback => {
+                (LeaseSource::Environment, aws::ambient_region().await)
+            }
+            None => return Err(BrokerError::NotSet),
+        };
+        Ok(LeaseRequest {
+            session: session.id().clone(),
+            source,
+            scope: scope.clone(),
+            region: region.unwrap_or(own_region),
+        })
+    }
+
+    async fn issue(
+        &self,
+        session: &Session,
+        request: LeaseRequest,
+        redactor: &Redactor,
+    ) -> Result<Lease, BrokerError> {
+        let from_environment = request.source == LeaseSource::Environment;
+        // Off EC2 the SDK needs seconds to learn that there is no metadata service.
+        if from_environment && self.nothing_found_lately() {
+            return Err(BrokerError::NoneFound);
+        }
+        let issuance = aws::Issuance { config: &self.config, aws: &self.aws, session, redactor };
+        let issued = issuance.issue(request).await;
+        if let Err(BrokerError::NoneFound) = issued {
+            *self.nothing_found.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Instant::now());
+        }
+        issued
+    }
+
+    fn nothing_found_lately(&self) -> bool {
+        let found = self.nothing_found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.is_some_and(|at| at.elapsed() < LOOK_AGAIN)
+    }
+}
+
+/// Keys that are used as they are cannot be renewed, so they are used to their end.
+fn good(lease: &Lease) -> bool {
+    lease.outlives(if lease.scoped() { RENEW_AHEAD } else { LAST_USE })
+}

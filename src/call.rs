@@ -1,0 +1,186 @@
+//! One `tools/call` as data: what was asked for, and what came back.
+//!
+//! A call goes one way, and each stage takes the value that only the stage before can make:
+//! [`ToolCall`] → [`PermittedCall`](crate::policy::PermittedCall) → [`Lease`](crate::lease::Lease)
+//! → [`RawReply`] → [`Redacted`](crate::redact::Redacted)`<Reply>`.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{ids, name::ServerName, session::Session};
+
+/// Which tool is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolName {
+    /// One of our own.
+    Native(&'static str),
+    /// A tool server's, listed as `<server>__<tool>`.
+    Served {
+        /// The tool server.
+        server: ServerName,
+        /// The tool's own name there.
+        tool: String,
+    },
+}
+
+impl ToolName {
+    /// What stands between a tool server's name and its tool's.
+    pub const SEPARATOR: &str = "__";
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Native(name) => f.write_str(name),
+            Self::Served { server, tool } => write!(f, "{server}{}{tool}", Self::SEPARATOR),
+        }
+    }
+}
+
+/// What a call does, as policy sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionKind {
+    /// Touches nothing but the caller's own session.
+    Session,
+    /// Looks.
+    Read,
+    /// Prints a credential or writes one to a file.
+    Credential,
+    /// Changes something, or cannot be told from what does.
+    Write,
+}
+
+/// What a call does, by name: `aws.ecs.DescribeServices`.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// The name.
+    pub name: String,
+    /// The kind.
+    pub kind: ActionKind,
+    /// What it is done to, where the arguments tell.
+    pub resource: Option<String>,
+}
+
+/// A call, not decided yet.
+#[derive(Debug)]
+pub struct ToolCall {
+    /// The session that it is made in.
+    pub session: Arc<Session>,
+    /// The tool.
+    pub tool: ToolName,
+    /// The arguments.
+    pub arguments: Map<String, Value>,
+    /// What it does.
+    pub action: Action,
+    /// Ties the audit records and log lines of this call together.
+    pub correlation: String,
+}
+
+impl ToolCall {
+    /// A call of a tool in a session.
+    pub fn new(
+        session: Arc<Session>,
+        tool: ToolName,
+        arguments: Map<String, Value>,
+        action: Action,
+    ) -> Self {
+        Self { session, tool, arguments, action, correlation: ids::random("call_") }
+    }
+}
+
+/// What goes back for a call: the bytes of a `CallToolResult`, or of a JSON-RPC error object.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// A `CallToolResult` object.
+    Result {
+        /// Its bytes.
+        json: Bytes,
+        /// Its `isError`.
+        is_error: bool,
+    },
+    /// A JSON-RPC error object.
+    Error(Bytes),
+}
+
+impl Reply {
+    /// The bytes.
+    pub fn json(&self) -> &Bytes {
+        match self {
+            Self::Result { json, .. } | Self::Error(json) => json,
+        }
+    }
+
+    /// Whether it says that something went wrong.
+    pub fn failed(&self) -> bool {
+        !matches!(self, Self::Result { is_error: false, .. })
+    }
+}
+
+/// A reply as it came from a tool. It may hold secrets; only the redactor takes it apart.
+pub struct RawReply(Reply);
+
+impl RawReply {
+    /// A `CallToolResult` from a tool server.
+    pub fn from_server(json: Bytes, is_error: bool) -> Self {
+        Self(Reply::Result { json, is_error })
+    }
+
+    /// A JSON-RPC error object, from a tool server or made with [`RawReply::protocol_error`].
+    pub fn from_server_error(json: Bytes) -> Self {
+        Self(Reply::Error(json))
+    }
+
+    /// Text and the same as structured content.
+    pub fn structured(text: impl Into<String>, content: &impl Serialize) -> Self {
+        let content = serde_json::to_value(content).unwrap_or_else(|_| json!({}));
+        Self::result(vec![text.into()], Some(content), false)
+    }
+
+    /// Structured content, with its JSON as text for clients that show only that.
+    pub fn data(content: &impl Serialize) -> Self {
+        let content = serde_json::to_value(content).unwrap_or_else(|_| json!({}));
+        Self::result(vec![content.to_string()], Some(content), false)
+    }
+
+    /// Several blocks of text, and structured content.
+    pub fn blocks(texts: Vec<String>, content: Value) -> Self {
+        Self::result(texts, Some(content), false)
+    }
+
+    /// What went wrong, for the model to read.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self::result(vec![text.into()], None, true)
+    }
+
+    /// A request that cannot be routed (JSON-RPC 2.0, section 5.1).
+    pub fn protocol_error(code: i32, message: impl fmt::Display) -> Self {
+        let error = json!({"code": code, "message": message.to_string()});
+        Self(Reply::Error(error.to_string().into()))
+    }
+
+    fn result(texts: Vec<String>, content: Option<Value>, is_error: bool) -> Self {
+        let blocks: Vec<Value> =
+            texts.into_iter().map(|text| json!({"type": "text", "text": text})).collect();
+        let mut result = Map::new();
+        result.insert("content".into(), blocks.into());
+        if let Some(content) = content {
+            result.insert("structuredContent".into(), content);
+        }
+        result.insert("isError".into(), is_error.into());
+        Self(Reply::Result { json: Value::Object(result).to_string().into(), is_error })
+    }
+
+    pub(crate) fn into_untrusted(self) -> Reply {
+        self.0
+    }
+}
+
+impl fmt::Debug for RawReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawReply({} bytes)", self.0.json().len())
+    }
+}

@@ -1,0 +1,7 @@
+//! The `subrosa` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    subrosa::cli::main()
+}

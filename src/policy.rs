@@ -1,0 +1,155 @@
+//! The policy decision point: nothing runs without a [`PermittedCall`], and only
+//! [`PolicyDecisionPoint::decide`] makes one.
+//!
+//! ```compile_fail
+//! fn skip(call: subrosa::call::ToolCall) -> subrosa::policy::PermittedCall {
+//!     subrosa::policy::PermittedCall { call, scope: todo!(), policy: todo!() }
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::{
+    call::{ActionKind, ToolCall},
+    config::Config,
+    name::ScopeName,
+};
+
+/// Decides whether a call may be made, and with what.
+#[derive(Debug)]
+pub struct PolicyDecisionPoint {
+    allowed_writes: BTreeMap<String, ScopeName>,
+}
+
+/// A call that may be made.
+#[derive(Debug)]
+pub struct PermittedCall {
+    call: ToolCall,
+    scope: ScopeName,
+    policy: &'static str,
+}
+
+impl PermittedCall {
+    /// The call.
+    pub fn call(&self) -> &ToolCall {
+        &self.call
+    }
+
+    /// The scope that its lease gets.
+    pub fn scope(&self) -> &ScopeName {
+        &self.scope
+    }
+
+    /// The policy that permits it.
+    pub fn policy(&self) -> &'static str {
+        self.policy
+    }
+}
+
+/// A call that may not be made.
+#[derive(Debug)]
+pub struct Denial {
+    /// The call.
+    pub call: ToolCall,
+    /// The policy that denies it.
+    pub policy: &'static str,
+    /// Why, and how to allow it, for the model and its user.
+    pub reason: String,
+}
+
+impl PolicyDecisionPoint {
+    /// The policy that a configuration describes: looking is allowed, writes only by exact name.
+    pub fn new(config: &Config) -> Self {
+        let allowed_writes = config
+            .allowed_writes
+            .iter()
+            .map(|write| (write.action.clone(), write.scope.clone()))
+            .collect();
+        Self { allowed_writes }
+    }
+
+    /// Decides. What no policy permits is denied.
+    pub fn decide(&self, call: ToolCall) -> Result<PermittedCall, Box<Denial>> {
+        let permit = |call, scope, policy| Ok(PermittedCall { call, scope, policy });
+        match call.action.kind {
+            ActionKind::Session => permit(call, ScopeName::read_only(), "own-session"),
+            ActionKind::Read => permit(call, ScopeName::read_only(), "reads"),
+            ActionKind::Write => match self.allowed_writes.get(&call.action.name) {
+                Some(scope) => permit(call, scope.clone(), "allowed-writes"),
+                None => Err(deny_write(call)),
+            },
+            ActionKind::Credential => Err(deny_credential(call)),
+        }
+    }
+}
+
+fn deny_write(call: ToolCall) -> Box<Denial> {
+    let action = &call.action.name;
+    let reason = format!(
+        "Denied by policy: `{action}` may change something, and this session may only look. \
+         Nothing was done. If the user wants it, the operator can allow exactly this action in \
+         subrosa.toml:\n\n[[policy.allow]]\naction = \"{action}\"\nscope = \"NAME\"   # a scope \
+         whose session policy grants it, see [scopes.NAME]"
+    );
+    Box::new(Denial { call, policy: "no-writes", reason })
+}
+
+fn deny_credential(call: ToolCall) -> Box<Denial> {
+    let reason = format!(
+        "Denied by policy: `{}` reads out a credential or copies data to a file, and neither may \
+         pass through a conversation. Nothing was done. Look at what uses the secret instead, or \
+         ask the user to do this by hand; it cannot be allowed in the configuration.",
+        call.action.name
+    );
+    Box::new(Denial { call, policy: "no-credentials", reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use serde_json::Map;
+
+    use super::*;
+    use crate::{
+        call::{Action, ToolName},
+        principal::Principal,
+        session::Session,
+    };
+
+    fn decide(config: &str, name: &str, kind: ActionKind) -> Result<PermittedCall, Box<Denial>> {
+        let config = Config::parse(config, Path::new("."), None).unwrap();
+        let session = Arc::new(Session::open(Principal::new("uid:1", "alice")));
+        let action = Action { name: name.into(), kind, resource: None };
+        let call = ToolCall::new(session, ToolName::Native("x"), Map::new(), action);
+        PolicyDecisionPoint::new(&config).decide(call)
+    }
+
+    #[test]
+    fn looking_is_permitted_with_the_read_only_scope() {
+        let permitted = decide("", "aws.ecs.ListClusters", ActionKind::Read).unwrap();
+        assert_eq!(permitted.scope(), &ScopeName::read_only());
+    }
+
+    #[test]
+    fn a_write_is_denied_and_the_reason_says_how_to_allow_it() {
+        let denial = decide("", "aws.ecs.UpdateService", ActionKind::Write).unwrap_err();
+        assert!(denial.reason.contains("action = \"aws.ecs.UpdateService\""));
+    }
+
+    #[test]
+    fn only_the_exact_action_is_allowed() {
+        let config = "[[policy.allow]]\naction = \"aws.ecs.UpdateService\"\nscope = \"read-only\"";
+        assert!(decide(config, "aws.ecs.UpdateService", ActionKind::Write).is_ok());
+        for other in ["aws.ecs.UpdateServicePrimaryTaskSet", "aws.ecs.UpdateServic", ""] {
+            assert!(decide(config, other, ActionKind::Write).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_never_printed_whatever_is_allowed() {
+        let name = "aws.secretsmanager.GetSecretValue";
+        let config = format!("[[policy.allow]]\naction = \"{name}\"\nscope = \"read-only\"");
+        assert!(decide(&config, name, ActionKind::Credential).is_err());
+    }
+}

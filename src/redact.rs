@@ -1,0 +1,334 @@
+//! The redactor: between every tool and the client. Nothing else makes a [`Redacted`], and
+//! nothing else can be sent.
+//!
+//! ```compile_fail
+//! fn skip(reply: subrosa::call::Reply) -> subrosa::redact::Redacted<subrosa::call::Reply> {
+//!     subrosa::redact::Redacted { value: reply, redactions: 0 }
+//! }
+//! ```
+//!
+//! It works on bytes. A reply in which nothing looks like a secret goes on as the bytes that
+//! came; only where something was found are its JSON escapes undone, level by level.
+
+mod encodings;
+mod exact;
+mod keys;
+mod patterns;
+mod view;
+
+use std::{
+    ops::Range,
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::{exact::ExactSecrets, view::View};
+use crate::{
+    call::{RawReply, Reply},
+    secret::Secret,
+};
+
+/// Knows the secrets of one session, and takes them out of whatever a tool says.
+#[derive(Default)]
+pub struct Redactor {
+    exact: RwLock<Arc<ExactSecrets>>,
+}
+
+/// What has been through the redactor.
+#[derive(Clone, Debug)]
+pub struct Redacted<T> {
+    value: T,
+    redactions: usize,
+}
+
+impl<T> Redacted<T> {
+    /// What is left.
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// What is left.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+
+    /// How many places were blotted out.
+    pub fn redactions(&self) -> usize {
+        self.redactions
+    }
+}
+
+/// A place to blot out, and what to call it.
+struct Edit {
+    range: Range<usize>,
+    label: &'static str,
+}
+
+/// Said instead of a reply that could not be redacted without breaking it.
+const WITHHELD: &str = "The reply was withheld: it holds a secret in a place where it cannot be \
+                        taken out without breaking the reply.";
+
+impl Redactor {
+    /// Remembers a secret, to be found again in any form. False if it is too short (under 8
+    /// characters) to be told from ordinary text.
+    pub fn learn(&self, label: &'static str, secret: &Secret) -> bool {
+        self.learn_until(label, secret, None)
+    }
+
+    /// The same for a secret that ends: some time after `until` it is no secret any more.
+    pub fn learn_until(
+        &self,
+        label: &'static str,
+        secret: &Secret,
+        until: Option<SystemTime>,
+    ) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "what is to be found must be known")]
+        let secret = secret.expose_secret();
+        let mut exact = self.exact.write().unwrap_or_else(PoisonError::into_inner);
+        match exact.with(label, secret, until) {
+            Some(more) => {
+                *exact = Arc::new(more);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Forgets all secrets, and wipes them.
+    pub fn forget(&self) {
+        *self.exact.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// Takes the secrets out of a reply.
+    pub fn reply(&self, raw: RawReply) -> Redacted<Reply> {
+        let reply = raw.into_untrusted();
+        let (json, redactions) = self.frame(reply.json());
+        let Some(json) = json else {
+            return Redacted { value: reply, redactions };
+        };
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&json).is_err() {
+            let withheld = RawReply::error(WITHHELD).into_untrusted();
+            return Redacted { value: withheld, redactions };
+        }
+        let value = match reply {
+            Reply::Result { is_error, .. } => Reply::Result { json, is_error },
+            Reply::Error(_) => Reply::Error(json),
+        };
+        Redacted { value, redactions }
+    }
+
+    /// Takes the secrets out of text.
+    pub fn text(&self, text: &str) -> Redacted<String> {
+        match self.frame(text.as_bytes()) {
+            (None, redactions) => Redacted { value: text.to_owned(), redactions },
+            (Some(clean), redactions) => {
+                Redacted { value: String::from_utf8_lossy(&clean).into_owned(), redactions }
+            }
+        }
+    }
+
+    /// Takes the secrets out of a value; `None` if it cannot be read again afterwards.
+    pub fn value<T: Serialize + DeserializeOwned>(&self, value: T) -> Option<Redacted<T>> {
+        let json = serde_json::to_vec(&value).ok()?;
+        match self.frame(&json) {
+            (None, redactions) => Some(Redacted { value, redactions }),
+            (Some(clean), redactions) => {
+                serde_json::from_slice(&clean).ok().map(|value| Redacted { value, redactions })
+            }
+        }
+    }
+
+    /// The text without its secrets, or `None` if there are none in it.
+    fn frame(&self, text: &[u8]) -> (Option<Bytes>, usize) {
+        let exact = Arc::clone(&self.exact.read().unwrap_or_else(PoisonError::into_inner));
+        let edits = merged(edits(&exact, text));
+        if edits.is_empty() {
+            return (None, 0);
+        }
+        let mut clean = Vec::with_capacity(text.len() + edits.len() * 32);
+        let mut at = 0;
+        for edit in &edits {
+            clean.extend_from_slice(text.get(at..edit.range.start).unwrap_or_default());
+            clean.extend_from_slice(b"[redacted: ");
+            clean.extend_from_slice(edit.label.as_bytes());
+            clean.push(b']');
+            at = edit.range.end;
+        }
+        clean.extend_from_slice(text.get(at..).unwrap_or_default());
+        (Some(clean.into()), edits.len())
+    }
+}
+
+fn edits(exact: &ExactSecrets, text: &[u8]) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let mut view = View::original(text);
+    exact.find(text, &mut edits);
+    let promising = keys::promise(text) || patterns::promise(text);
+    // `\u0041` and `\/` can hide anything; other escapes only what is known to hold such characters.
+    let hidden = || {
+        memchr::memmem::find(text, b"\\u").is_some() || memchr::memmem::find(text, b"\\/").is_some()
+    };
+    if edits.is_empty() && !promising && !exact.escapable() && !hidden() {
+        return edits;
+    }
+    patterns::find(text, &mut edits);
+    keys::find(text, &mut edits);
+    for _ in 0..view::DEEPEST {
+        let Some(deeper) = view.unescaped() else {
+            break;
+        };
+        view = deeper;
+        let mut found = Vec::new();
+        exact.find(view.bytes(), &mut found);
+        patterns::find(view.bytes(), &mut found);
+        keys::find(view.bytes(), &mut found);
+        edits
+            .extend(found.into_iter().map(|edit| Edit { range: view.origin(&edit.range), ..edit }));
+    }
+    edits
+}
+
+/// In order, overlapping ones as one. An exact find comes first and names the whole.
+fn merged(mut edits: Vec<Edit>) -> Vec<Edit> {
+    edits.retain(|edit| !edit.range.is_empty());
+    edits.sort_by_key(|edit| edit.range.start);
+    let mut merged: Vec<Edit> = Vec::with_capacity(edits.len());
+    for edit in edits {
+        match merged.last_mut() {
+            Some(last) if edit.range.start < last.range.end => {
+                last.range.end = last.range.end.max(edit.range.end);
+            }
+            _ => merged.push(edit),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+    fn redactor(secrets: &[&str]) -> Redactor {
+        let redactor = Redactor::default();
+        for secret in secrets {
+            assert!(redactor.learn("aws secret access key", &Secret::new((*secret).to_owned())));
+        }
+        redactor
+    }
+
+    fn reply(redactor: &Redactor, value: &Value) -> String {
+        let raw = RawReply::from_server(value.to_string().into(), false);
+        let clean = redactor.reply(raw).into_inner();
+        let text = String::from_utf8(clean.json().to_vec()).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_clean_reply_goes_on_as_the_bytes_that_came() {
+        let bytes = Bytes::from(r#"{"content":[{"type":"text","text":"3 clusters"}]}"#);
+        let clean = redactor(&[KEY]).reply(RawReply::from_server(bytes.clone(), false));
+        assert_eq!(clean.redactions(), 0);
+        assert_eq!(clean.get().json().as_ptr(), bytes.as_ptr());
+    }
+
+    #[test]
+    fn json_in_json_in_json_is_seen_through() {
+        let inner = json!({"SecretString": "{\"password\":\"hunter2\"}", "Name": "db"}).to_string();
+        let middle = json!({"as_json": inner, "key": format!("x{KEY}y")}).to_string();
+        let text = reply(&redactor(&[KEY]), &json!({"content": [{"text": middle}]}));
+        assert!(!text.contains("hunter2") && !text.contains("wJalrXUtnFEMI"), "{text}");
+        assert!(text.contains("db"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_in_a_number_or_across_strings_withholds_the_reply() {
+        let redactor = redactor(&["12345678901234567890"]);
+        let raw = RawReply::from_server(r#"{"n":12345678901234567890}"#.into(), false);
+        let clean = redactor.reply(raw).into_inner();
+        assert!(clean.failed());
+        assert!(String::from_utf8_lossy(clean.json()).contains("withheld"));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_found() {
+        let redactor = redactor(&["correct horse battery"]);
+        assert!(!redactor.text("a correct horse battery b").get().contains("horse"));
+        redactor.forget();
+        assert!(redactor.text("a correct horse battery b").get().contains("horse"));
+    }
+
+    #[test]
+    fn a_secret_that_json_escapes_is_found() {
+        let secret = "pass\"word\\with\nlines é and more";
+        let text = reply(&redactor(&[secret]), &json!({"content": [{"text": secret}]}));
+        assert!(!text.contains("lines"), "{text}");
+    }
+
+    fn nested(text: &str, depth: usize) -> Value {
+        (0..depth).fold(json!(text), |inner, _| json!(json!({"x": inner}).to_string()))
+    }
+
+    fn by_number(text: &str) -> String {
+        text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_form_of_a_secret_survives(
+            secret in "[A-Za-z0-9/+=\"\\\\é \n]{16,60}",
+            before in "[a-z \"\\\\\n]{0,20}", after in "[a-z \"\\\\\n]{0,20}",
+            depth in 0_usize..4,
+        ) {
+            prop_assume!(secret.trim().len() >= 16 && !"[redacted: aws secret access key]".contains(&secret));
+            let text = format!("{before}{secret}{after}");
+            let clean = reply(&redactor(&[&secret]), &json!({"a": nested(&text, depth), "b": 1}));
+            prop_assert!(!undone(&clean).contains(&secret), "{clean}");
+        }
+
+        #[test]
+        fn characters_by_number_hide_nothing(start in 0_usize..24) {
+            let piece = &KEY[start..start + 16];
+            let frame = format!("{{\"content\":[{{\"text\":\"a {} b\"}}]}}", by_number(piece));
+            let raw = RawReply::from_server(frame.into(), false);
+            let clean = redactor(&[KEY]).reply(raw).into_inner();
+            let clean: Value = serde_json::from_slice(clean.json()).unwrap();
+            prop_assert_eq!(&clean["content"][0]["text"], "a [redacted: aws secret access key] b");
+        }
+
+        #[test]
+        fn whatever_comes_stays_json(text in "\\PC{0,80}", key in "[a-z\"\\\\=: ]{0,12}") {
+            let value = json!({"x": format!("password{key}{text}"), "token": text, "name": "secret", "value": text});
+            reply(&redactor(&[KEY]), &json!({"content": [{"text": value.to_string()}], "s": value}));
+        }
+    }
+
+    /// Every string of a reply with all its escapes undone.
+    fn undone(json: &str) -> String {
+        fn walk(value: &Value, out: &mut String) {
+            match value {
+                Value::String(text) => {
+                    out.push_str(text);
+                    if let Ok(inner) = serde_json::from_str::<Value>(text) {
+                        walk(&inner, out);
+                    }
+                }
+                Value::Array(items) => items.iter().for_each(|item| walk(item, out)),
+                Value::Object(members) => members.values().for_each(|member| walk(member, out)),
+                _ => {}
+            }
+            out.push('\u{0}');
+        }
+        let mut out = String::new();
+        walk(&serde_json::from_str(json).unwrap(), &mut out);
+        out
+    }
+}

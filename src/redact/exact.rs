@@ -1,0 +1,221 @@
+//! Finds the secrets that a session was given.
+//!
+//! A secret of 16 characters or more is found by any run of 16 of them, so that a piece of one is
+//! caught too. The text is looked at only at every ninth place: a run of 16 has nine windows of
+//! eight bytes, and one of them stands at such a place. A bitmap answers nearly all of them.
+
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{Edit, encodings::encodings};
+use crate::clock;
+
+const WINDOW: usize = 8;
+/// The shortest piece of a secret that counts.
+const RUN: usize = 16;
+const STRIDE: usize = RUN - WINDOW + 1;
+
+/// What is shorter cannot be told from ordinary text.
+pub(super) const SHORTEST_SECRET: usize = 8;
+
+/// A secret that has ended is still looked for this long.
+const ECHO: Duration = Duration::from_hours(1);
+
+#[derive(Default)]
+pub(super) struct ExactSecrets {
+    needles: Vec<Arc<Needle>>,
+    /// Every window of every long needle, sorted.
+    windows: Vec<Window>,
+    bitmap: Vec<u64>,
+    escapable: bool,
+}
+
+struct Needle {
+    label: &'static str,
+    until: Option<SystemTime>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+#[derive(Clone, Copy)]
+struct Window {
+    bytes: u64,
+    needle: u32,
+    offset: u32,
+}
+
+impl ExactSecrets {
+    /// The same secrets and one more; `None` if it is too short to be recognised.
+    pub(super) fn with(
+        &self,
+        label: &'static str,
+        secret: &str,
+        until: Option<SystemTime>,
+    ) -> Option<Self> {
+        if secret.len() < SHORTEST_SECRET {
+            return None;
+        }
+        let now = clock::now();
+        let mut needles = self.needles.clone();
+        needles.retain(|needle| needle.until.is_none_or(|until| until + ECHO > now));
+        for bytes in encodings(secret) {
+            let known = needles.iter().any(|needle| *needle.bytes == *bytes);
+            if bytes.len() >= SHORTEST_SECRET && !known {
+                needles.push(Arc::new(Needle { label, until, bytes }));
+            }
+        }
+        // What JSON writes with a backslash does not stand in the text as it is.
+        let escapable = self.escapable
+            || secret.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\' || !b.is_ascii());
+        let mut windows = Vec::new();
+        for (index, needle) in (0_u32..).zip(&needles) {
+            if needle.bytes.len() >= RUN {
+                for (offset, window) in (0_u32..).zip(needle.bytes.windows(WINDOW)) {
+                    windows.push(Window { bytes: word(window), needle: index, offset });
+                }
+            }
+        }
+        windows.sort_unstable_by_key(|window| window.bytes);
+        let bits = (windows.len() * 16).next_power_of_two().clamp(1 << 10, 1 << 22);
+        let mut bitmap = vec![0_u64; bits / 64];
+        for window in &windows {
+            let bit = hash(window.bytes, bits);
+            if let Some(cell) = bitmap.get_mut(bit / 64) {
+                *cell |= 1 << (bit % 64);
+            }
+        }
+        Some(Self { needles, windows, bitmap, escapable })
+    }
+
+    /// Whether a secret holds characters that JSON escapes.
+    pub(super) fn escapable(&self) -> bool {
+        self.escapable
+    }
+
+    /// Adds the places where a secret, or a long enough piece of one, stands.
+    pub(super) fn find(&self, text: &[u8], edits: &mut Vec<Edit>) {
+        self.find_long(text, edits);
+        for needle in self.needles.iter().filter(|needle| needle.bytes.len() < RUN) {
+            for start in memchr::memmem::find_iter(text, &*needle.bytes) {
+                edits.push(Edit { range: start..start + needle.bytes.len(), label: needle.label });
+            }
+        }
+    }
+
+    fn find_long(&self, text: &[u8], edits: &mut Vec<Edit>) {
+        if self.windows.is_empty() {
+            return;
+        }
+        let bits = self.bitmap.len() * 64;
+        for (step, chunk) in text.chunks(STRIDE).enumerate() {
+            // All but the last chunks hold a whole window of their own.
+            let Some(window) = chunk.get(..WINDOW) else {
+                continue;
+            };
+            let window = word(window);
+            let bit = hash(window, bits);
+            let cell = self.bitmap.get(bit / 64).copied().unwrap_or_default();
+            if cell & (1 << (bit % 64)) != 0 {
+                self.extend(text, step * STRIDE, window, edits);
+            }
+        }
+    }
+
+    /// Grows a window that may be part of a secret as far as it goes, and keeps it if it is.
+    #[cold]
+    fn extend(&self, text: &[u8], at: usize, window: u64, edits: &mut Vec<Edit>) {
+        let first = self.windows.partition_point(|known| known.bytes < window);
+        let same = self.windows.iter().skip(first).take_while(|known| known.bytes == window);
+        for known in same {
+            let Some(needle) = self.needles.get(known.needle as usize) else {
+                continue;
+            };
+            let range = run(text, at, &needle.bytes, known.offset as usize);
+            if range.len() >= RUN {
+                edits.push(Edit { range, label: needle.label });
+            }
+        }
+    }
+}
+
+impl Drop for ExactSecrets {
+    fn drop(&mut self) {
+        for window in &mut self.windows {
+            window.bytes.zeroize();
+        }
+    }
+}
+
+/// The run of equal bytes around `text[at]` and `needle[offset]`.
+fn run(text: &[u8], at: usize, needle: &[u8], offset: usize) -> Range<usize> {
+    let equal = |(a, b): &(&u8, &u8)| a == b;
+    let (before, after) = text.split_at(at);
+    let (needle_before, needle_after) = needle.split_at(offset);
+    let back = before.iter().rev().zip(needle_before.iter().rev()).take_while(equal).count();
+    let forth = after.iter().zip(needle_after).take_while(equal).count();
+    at - back..at + forth
+}
+
+fn word(window: &[u8]) -> u64 {
+    window.first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
+
+/// Fibonacci hashing to `bits`, a power of two.
+fn hash(word: u64, bits: usize) -> usize {
+    let mixed = word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    usize::try_from(mixed).unwrap_or_default() & (bits - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn places(secrets: &[&str], text: &str) -> Vec<Range<usize>> {
+        let mut exact = ExactSecrets::default();
+        for secret in secrets {
+            exact = exact.with("secret", secret, None).unwrap();
+        }
+        let mut edits = Vec::new();
+        exact.find(text.as_bytes(), &mut edits);
+        edits.into_iter().map(|edit| edit.range).collect()
+    }
+
+    const KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+    #[test]
+    fn a_short_secret_is_found_whole_and_a_tiny_one_is_refused() {
+        assert_eq!(places(&["hunter22"], "x hunter22 y"), vec![2..10]);
+        assert!(places(&["hunter22"], "hunter2").is_empty());
+        assert!(ExactSecrets::default().with("secret", "test", None).is_none());
+    }
+
+    #[test]
+    fn clean_text_has_no_places() {
+        assert!(
+            places(&[KEY, "hunter22"], &"arn:aws:ecs:us-east-1:1:task/".repeat(500)).is_empty()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_piece_of_sixteen_is_found_wherever_it_stands(
+            before in "[a-z ]{0,40}", after in "[a-z ]{0,40}", start in 0_usize..24, more in 0_usize..24,
+        ) {
+            let piece = &KEY[start..(start + 16 + more).min(40)];
+            prop_assume!(piece.len() >= 16);
+            let text = format!("{before}{piece}{after}");
+            let covered = places(&[KEY], &text);
+            let want = before.len()..before.len() + piece.len();
+            prop_assert!(
+                covered.iter().any(|r| r.start <= want.start && r.end >= want.end),
+                "{text}: {covered:?}"
+            );
+        }
+    }
+}
