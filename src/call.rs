@@ -50,8 +50,10 @@ pub enum ActionKind {
     Read,
     /// Prints a credential or writes one to a file.
     Credential,
-    /// Changes something, or cannot be told from what does.
+    /// Changes something.
     Write,
+    /// Cannot be told from the arguments.
+    Unknown,
 }
 
 /// What a call does, by name: `aws.ecs.DescribeServices`.

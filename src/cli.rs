@@ -1,11 +1,16 @@
 //! The commands. Exit code 0: done; 2: a mistake of the user's; 1: a failure of ours.
 
 mod audit;
+pub mod demo;
 mod serve;
+mod start;
+mod tools;
 
 use std::{fmt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+use self::start::Start;
 
 /// Cloud credentials for LLM agents, kept sub rosa.
 #[derive(Debug, Parser)]
@@ -19,6 +24,11 @@ struct Cli {
 enum Command {
     /// Serve an MCP client on stdin and stdout.
     Serve(serve::Serve),
+    /// Diagnose a failing service of an emulated AWS account, and see what a model sees of it.
+    Demo(demo::Demo),
+    /// Look after tool servers.
+    #[command(subcommand)]
+    Tools(tools::Tools),
     /// Look at audit logs.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -47,6 +57,8 @@ impl Failure {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Tools(tools) => tools.run(),
         Command::Audit(audit) => audit.run(),
     };
     let (message, code) = match result {

@@ -79,6 +79,7 @@ impl PolicyDecisionPoint {
                 None => Err(deny_write(call)),
             },
             ActionKind::Credential => Err(deny_credential(call)),
+            ActionKind::Unknown => Err(deny_unknown(call)),
         }
     }
 }
@@ -102,6 +103,17 @@ fn deny_credential(call: ToolCall) -> Box<Denial> {
         call.action.name
     );
     Box::new(Denial { call, policy: "no-credentials", reason })
+}
+
+fn deny_unknown(call: ToolCall) -> Box<Denial> {
+    let reason = format!(
+        "Denied by policy: what this call of {} does cannot be told from its arguments, so it \
+         counts as a change, and this session may only look. Nothing was done. Check the arguments \
+         against the tool's description: one of them names the operation, exactly and as plain \
+         text.",
+        call.tool
+    );
+    Box::new(Denial { call, policy: "no-unknown", reason })
 }
 
 #[cfg(test)]
@@ -144,6 +156,12 @@ mod tests {
         for other in ["aws.ecs.UpdateServicePrimaryTaskSet", "aws.ecs.UpdateServic", ""] {
             assert!(decide(config, other, ActionKind::Write).is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_never_allowed() {
+        let config = "[[policy.allow]]\naction = \"x.unknown\"\nscope = \"read-only\"";
+        assert!(decide(config, "x.unknown", ActionKind::Unknown).is_err());
     }
 
     #[test]

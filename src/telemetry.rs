@@ -1,7 +1,7 @@
 //! Logs, to stderr. stdout is the wire.
 //!
-//! Only our own events are shown below `warn`: rmcp logs messages with their contents at `debug`
-//! and `info`, and the AWS SDK whole requests.
+//! Of other crates only errors are shown, whatever is asked for: rmcp logs messages with their
+//! contents, and the AWS SDK whole requests.
 
 use std::{fmt, str::FromStr};
 
@@ -46,7 +46,7 @@ impl fmt::Display for LogFormat {
 pub fn start(level: LevelFilter, format: LogFormat) {
     let shown = filter_fn(move |metadata: &Metadata<'_>| {
         let own = metadata.target().starts_with("subrosa");
-        *metadata.level() <= if own { level } else { level.min(LevelFilter::WARN) }
+        *metadata.level() <= if own { level } else { level.min(LevelFilter::ERROR) }
     });
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry();

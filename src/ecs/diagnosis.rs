@@ -76,7 +76,12 @@ fn conclude(mut facts: Facts) -> Diagnosis {
     let service = &facts.service;
     let name = &service.service;
     let summary = match (&root_cause, healthy) {
-        (_, true) => format!("Service {name} is healthy: {} tasks run.", service.running),
+        (_, true) => {
+            format!(
+                "Service {name} is healthy: {} of {} tasks run.",
+                service.running, service.desired
+            )
+        }
         (Some(cause), false) => format!(
             "Service {name} fails: {} of {} tasks run. {}.",
             service.running, service.desired, cause.title

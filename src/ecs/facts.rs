@@ -8,8 +8,9 @@ use super::{
     view::{LogTail, ServiceView, TaskDefinitionView, TaskView},
 };
 
-/// Stopped tasks whose logs are read, the latest ones.
-const LOGGED_TASKS: usize = 2;
+/// Stopped tasks whose logs are read, the latest ones. Several, because a task that never started
+/// has none.
+const LOGGED_TASKS: usize = 5;
 /// Lines that are read of each of their containers.
 const LINES: u16 = 30;
 

@@ -108,7 +108,9 @@ fn recorded_tools(text: &str) -> Option<Vec<ServedTool>> {
     list.get("tools")?.as_array()?.iter().map(|tool| served(tool.as_object()?.clone())).collect()
 }
 
-pub(super) fn served(definition: Map<String, Value>) -> Option<ServedTool> {
+pub(super) fn served(mut definition: Map<String, Value>) -> Option<ServedTool> {
+    // What a framework notes for itself differs from one of its releases to the next.
+    definition.remove("_meta");
     let name = definition.get("name")?.as_str()?.to_owned();
     Some(ServedTool { name, definition })
 }

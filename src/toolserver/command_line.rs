@@ -1,8 +1,8 @@
 //! What an AWS CLI command line does, told without running it.
 //!
 //! It is split as a shell would split it, so that neither spaces nor quotes make `aws ecs
-//! delete-cluster` look like anything else. A line that cannot be split, or holds what only a
-//! shell would understand, counts as a write.
+//! delete-cluster` look like anything else. What a line does that cannot be split, or holds what
+//! only a shell would understand, is not known, and what is not known is denied.
 
 use serde_json::Value;
 
@@ -121,17 +121,16 @@ const WRITES_A_FILE: [(&str, &str); 44] = [
     ("rds", "download-db-log-file-portion"),
 ];
 
-/// The action of a command line, or of a list of them: the gravest one's. `None` if the argument
-/// is neither.
-pub(super) fn classify(argument: &Value) -> Option<Action> {
+/// The action of a command line, or of a list of them: the gravest one's.
+pub(super) fn classify(argument: &Value) -> Action {
     match argument {
-        Value::String(line) => Some(one(line)),
-        Value::Array(lines) if !lines.is_empty() => {
-            let actions: Option<Vec<Action>> =
-                lines.iter().map(|line| line.as_str().map(one)).collect();
-            actions?.into_iter().max_by_key(|action| gravity(action.kind))
-        }
-        _ => None,
+        Value::String(line) => one(line),
+        Value::Array(lines) => lines
+            .iter()
+            .map(|line| line.as_str().map_or_else(unknown, one))
+            .max_by_key(|action| gravity(action.kind))
+            .unwrap_or_else(unknown),
+        _ => unknown(),
     }
 }
 
@@ -141,20 +140,18 @@ fn gravity(kind: ActionKind) -> u8 {
         ActionKind::Read => 1,
         ActionKind::Write => 2,
         ActionKind::Credential => 3,
+        ActionKind::Unknown => 4,
     }
 }
 
 fn one(line: &str) -> Action {
-    let unknown = || Action {
-        name: String::from("aws.cli.UnknownCommand"),
-        kind: ActionKind::Write,
-        resource: None,
-    };
-    let Some(command) = Command::read(line) else {
-        return unknown();
-    };
+    let Some(command) = Command::read(line) else { return unknown() };
     let name = format!("aws.{}.{}", command.service, pascal(&command.operation));
     Action { name, kind: command.kind(), resource: None }
+}
+
+fn unknown() -> Action {
+    Action { name: String::from("aws.cli.Unknown"), kind: ActionKind::Unknown, resource: None }
 }
 
 struct Command {
@@ -273,7 +270,7 @@ mod tests {
     use super::*;
 
     fn kind(line: &str) -> ActionKind {
-        classify(&json!(line)).unwrap().kind
+        classify(&json!(line)).kind
     }
 
     #[test]
@@ -294,7 +291,7 @@ mod tests {
         ] {
             assert_eq!(kind(line), ActionKind::Read, "{line}");
         }
-        let action = classify(&json!("aws ecs describe-task-definition --x y")).unwrap();
+        let action = classify(&json!("aws ecs describe-task-definition --x y"));
         assert_eq!(action.name, "aws.ecs.DescribeTaskDefinition");
     }
 
@@ -303,7 +300,19 @@ mod tests {
         for line in [
             "aws ecs update-service --service web",
             "aws ecs 'delete-cluster'",
-            "aws --output json ecs delete-cluster",
+            "aws  --output json   ecs delete-cluster",
+            "aws s3 cp s3://b/k -",
+            "aws s3api get-object --bucket b --key k /home/u/.aws/config",
+            "aws ecs execute-command --command sh",
+            "aws configure import",
+        ] {
+            assert_eq!(kind(line), ActionKind::Write, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_guessed() {
+        for line in [
             "aws --unknown list-clusters ecs delete-cluster",
             "aws ecs list-clusters; aws ecs delete-cluster",
             "aws ecs list-clusters && aws ecs delete-cluster | x",
@@ -321,13 +330,9 @@ mod tests {
             "aws",
             "aws ecs",
             "",
-            "aws s3 cp s3://b/k -",
-            "aws s3api get-object --bucket b --key k /home/u/.aws/config",
-            "aws configure export-creds",
-            "aws ecs execute-command --command sh",
             "aws ECS list-clusters",
         ] {
-            assert_eq!(kind(line), ActionKind::Write, "{line}");
+            assert_eq!(kind(line), ActionKind::Unknown, "{line}");
         }
     }
 
@@ -373,11 +378,11 @@ mod tests {
     #[test]
     fn a_list_is_as_grave_as_its_gravest_line() {
         let list = json!(["aws ecs list-clusters", "aws ecs delete-cluster", "aws s3 ls"]);
-        assert_eq!(classify(&list).unwrap().name, "aws.ecs.DeleteCluster");
+        assert_eq!(classify(&list).name, "aws.ecs.DeleteCluster");
         let list = json!(["aws ecs list-clusters", "aws s3 ls"]);
-        assert_eq!(classify(&list).unwrap().kind, ActionKind::Read);
+        assert_eq!(classify(&list).kind, ActionKind::Read);
         for odd in [json!([]), json!(null), json!(["aws s3 ls", 3]), json!({"a": 1})] {
-            assert!(classify(&odd).is_none(), "{odd}");
+            assert_eq!(classify(&odd).kind, ActionKind::Unknown, "{odd}");
         }
     }
 }

@@ -191,21 +191,17 @@ impl Manifest {
         (&self.file.sandbox.hosts, &self.file.sandbox.read)
     }
 
-    /// What a call of one of its tools does. A tool that the manifest does not know, or arguments
-    /// that it cannot tell it from, count as a write.
+    /// What a call of one of its tools does. A tool that the manifest does not know counts as a
+    /// write; what arguments do not tell is not guessed.
     pub fn action(&self, tool: &str, arguments: &Map<String, Value>) -> Action {
-        match self.file.actions.get(tool) {
-            Some(rule) => rule.action(arguments),
-            None => None,
-        }
-        .unwrap_or_else(|| {
+        let own = |kind| {
             let tool = if is_word(tool) { tool } else { "unknown" };
-            Action {
-                name: format!("{}.{tool}", self.name),
-                kind: ActionKind::Write,
-                resource: None,
-            }
-        })
+            Action { name: format!("{}.{tool}", self.name), kind, resource: None }
+        };
+        match self.file.actions.get(tool) {
+            Some(rule) => rule.action(arguments).unwrap_or_else(|| own(ActionKind::Unknown)),
+            None => own(ActionKind::Write),
+        }
     }
 }
 
@@ -227,7 +223,7 @@ impl Rule {
 
     fn action(&self, arguments: &Map<String, Value>) -> Option<Action> {
         if let Some(argument) = &self.command_line {
-            return command_line::classify(arguments.get(argument)?);
+            return arguments.get(argument).map(command_line::classify);
         }
         let name = self.name.as_deref()?;
         let (name, value) = match placeholder(name) {
@@ -320,21 +316,25 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_a_write() {
+    fn all_else_is_a_write_or_unknown() {
         for (tool, arguments) in [
             ("manage", json!({"api_operation": "UpdateService"})),
             ("manage", json!({"api_operation": "describeServices"})),
+            ("look", json!({"action": "fetcher"})),
+            ("unheard", json!({})),
+            ("bad name\n", json!({})),
+        ] {
+            assert_eq!(action(tool, &arguments).1, ActionKind::Write, "{tool} {arguments}");
+        }
+        for (tool, arguments) in [
             ("manage", json!({"api_operation": " DescribeServices"})),
             ("manage", json!({"api_operation": ["DescribeServices"]})),
             ("manage", json!({"api_operation": ""})),
             ("manage", json!({"API_OPERATION": "DescribeServices"})),
             ("manage", json!({})),
-            ("look", json!({"action": "fetcher"})),
             ("look", json!({"action": 3})),
-            ("unheard", json!({})),
-            ("bad name\n", json!({})),
         ] {
-            assert_eq!(action(tool, &arguments).1, ActionKind::Write, "{tool} {arguments}");
+            assert_eq!(action(tool, &arguments).1, ActionKind::Unknown, "{tool} {arguments}");
         }
     }
 

@@ -2,14 +2,18 @@
 
 use super::{Evidence, Facts, Finding, Kind, Severity, Stop, distinct, events, says, stops};
 
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 14] = [
     "unable to place a task",
     "capacity is unavailable",
     "no container instance",
     "no container instances were found",
     "insufficient memory available",
     "insufficient cpu units available",
-    "resource:",
+    "resource:cpu",
+    "resource:memory",
+    "resource:ports",
+    "resource:eni",
+    "resource:gpu",
     "reached the limit on the number of vcpus",
     "spotinterruption",
     "host ec2 (instance",

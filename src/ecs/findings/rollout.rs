@@ -75,6 +75,7 @@ pub(super) fn not_running(facts: &Facts) -> Option<Finding> {
     };
     let by_hand = stops(facts)
         .filter(|stop| stop.task.stop_code.as_deref() == Some("UserInitiated"))
+        .filter(|stop| !says(stop.text, &["error", "scaling activity"]))
         .map(|stop| stop.evidence());
     Some(Finding {
         kind: Kind::NotRunning,
