@@ -314,6 +314,8 @@ mod tests {
     fn what_cannot_be_told_is_not_guessed() {
         for line in [
             "aws --unknown list-clusters ecs delete-cluster",
+            "aws --endpoint-url http://127.0.0.1:9 ecs list-clusters",
+            "aws --profile other ecs list-clusters",
             "aws ecs list-clusters; aws ecs delete-cluster",
             "aws ecs list-clusters && aws ecs delete-cluster | x",
             "aws ecs list-clusters $(aws ecs delete-cluster)",
@@ -342,7 +344,6 @@ mod tests {
             "aws ecs list-clusters --profile other",
             "aws ecs list-clusters --prof other",
             "aws ecs list-clusters --profile=other",
-            "aws --endpoint-url http://127.0.0.1:9 ecs list-clusters",
             "aws ecs list-clusters --endpoint-url http://127.0.0.1:9",
             "aws ecs list-clusters --end http://127.0.0.1:9",
             "aws ecs list-clusters --debug",
