@@ -21,6 +21,13 @@ impl Background {
     }
 }
 
+impl Background {
+    /// The number of the process group.
+    pub(super) fn group(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 impl Drop for Background {
     fn drop(&mut self) {
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

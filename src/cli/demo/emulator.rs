@@ -37,7 +37,7 @@ pub enum EmulatorError {
 pub struct Emulator {
     endpoint: String,
     python: Environment,
-    _process: Background,
+    process: Background,
     _folder: TempDir,
 }
 
@@ -69,7 +69,7 @@ impl Emulator {
         let emulator = Self {
             endpoint: format!("http://127.0.0.1:{port}"),
             python: python.clone(),
-            _process: process,
+            process,
             _folder: folder,
         };
         emulator.wait_until_ready(&log_path).await?;
@@ -79,6 +79,11 @@ impl Emulator {
     /// What to set `AWS_ENDPOINT_URL` to.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The process group that it is.
+    pub fn process_group(&self) -> u32 {
+        self.process.group()
     }
 
     /// Runs a Python script in the emulator's environment, with a JSON value on its stdin, and

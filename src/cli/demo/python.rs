@@ -68,27 +68,8 @@ impl Environment {
         requirements: &str,
         tell: &dyn Fn(&str),
     ) -> Result<Self, PythonError> {
-        let python = find_python()?;
-        let cache = environment::cache_folder().ok_or(PythonError::NoCache)?.join("python");
-        let installer = make(&cache, "uv", INSTALLER, &python, |folder| {
-            let began = Instant::now();
-            run("make an environment", command(&python).args(["-m", "venv"]).arg(folder)).map_err(
-                |error| match error {
-                    PythonError::Install { words, .. } if words.contains("ensurepip") => {
-                        PythonError::NoVenv
-                    }
-                    other => other,
-                },
-            )?;
-            let pinned = folder.join("pinned.txt");
-            write(&pinned, INSTALLER)?;
-            let mut pip = command(&folder.join("bin/python"));
-            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-            run("install uv", pip.args(["--require-hashes", "--requirement"]).arg(pinned))?;
-            tell(&format!("installed uv ({:.1} s)", began.elapsed().as_secs_f64()));
-            Ok(())
-        })?;
-        let uv = installer.join("bin/uv");
+        let (python, cache) = (find_python()?, cache()?);
+        let uv = uv(tell)?;
         let folder = make(&cache, name, requirements, &python, |folder| {
             let began = Instant::now();
             run(
@@ -112,6 +93,34 @@ impl Environment {
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }
+}
+
+/// The installer, made if it is not there.
+pub fn uv(tell: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
+    let python = find_python()?;
+    let folder = make(&cache()?, "uv", INSTALLER, &python, |folder| {
+        let began = Instant::now();
+        run("make an environment", command(&python).args(["-m", "venv"]).arg(folder)).map_err(
+            |error| match error {
+                PythonError::Install { words, .. } if words.contains("ensurepip") => {
+                    PythonError::NoVenv
+                }
+                other => other,
+            },
+        )?;
+        let pinned = folder.join("pinned.txt");
+        write(&pinned, INSTALLER)?;
+        let mut pip = command(&folder.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        run("install uv", pip.args(["--require-hashes", "--requirement"]).arg(pinned))?;
+        tell(&format!("installed uv ({:.1} s)", began.elapsed().as_secs_f64()));
+        Ok(())
+    })?;
+    Ok(folder.join("bin/uv"))
+}
+
+fn cache() -> Result<PathBuf, PythonError> {
+    environment::cache_folder().map(|folder| folder.join("python")).ok_or(PythonError::NoCache)
 }
 
 /// Makes a folder that is named after what it is made from, once, however many processes ask.

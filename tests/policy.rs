@@ -1,0 +1,174 @@
+//! Looking is allowed and nothing else, and AWS itself sees to it: the lease's session policy is
+//! narrower than the role.
+
+use serde_json::{Value, json};
+
+use crate::support::{emulator, workspace::Workspace};
+
+const UPDATE: &str = "ecs:UpdateService";
+
+fn update(cluster: &str, count: u32) -> Value {
+    json!({"api_operation": "UpdateService",
+        "api_params": {"cluster": cluster, "service": "web", "desiredCount": count}})
+}
+
+fn desired(cluster: &str) -> u64 {
+    emulator::script(
+        r#"tell(client("ecs").describe_services(cluster=given, services=["web"])["services"][0]["desiredCount"])"#,
+        &json!(cluster),
+    )
+}
+
+#[test]
+fn a_write_is_denied_before_anything_is_asked_of_aws() {
+    let keys = emulator::user("denied", &["sts:*", "ecs:*"]);
+    emulator::service("denied", "web", &json!({}));
+    let workspace = Workspace::emulated("", &keys);
+    let mut agent = workspace.serve();
+    for (arguments, why) in [
+        (update("denied", 0), "`aws.ecs.UpdateService` may change something"),
+        (
+            json!({"api_operation": "ExecuteCommand", "api_params": {}}),
+            "`aws.ecs.ExecuteCommand` may change",
+        ),
+        (json!({"api_operation": "describeServices"}), "may change something"),
+        (json!({"api_operation": ["ListClusters"]}), "cannot be told from its arguments"),
+        (json!({}), "cannot be told from its arguments"),
+    ] {
+        let said = agent.refused("ecs__ecs_resource_management", arguments);
+        assert!(said.starts_with("Denied by policy: ") && said.contains(why), "{said}");
+    }
+    let said = agent.refused("ecs__delete_app", json!({"service_arn": "x", "app_name": "y"}));
+    assert!(said.contains("`ecs-mcp.delete_app`") && said.contains("[[policy.allow]]"), "{said}");
+    assert_eq!(desired("denied"), 1);
+    assert!(agent.children().is_empty(), "no child was started for a denied call");
+    assert!(!workspace.audit().contains("\"event\":\"issued\""), "and no lease issued");
+    assert_eq!(workspace.audit().matches("\"decision\":\"deny\"").count(), 6);
+}
+
+#[test]
+fn a_write_that_the_operator_allows_is_carried_out_with_its_own_scope() {
+    let keys = emulator::user("allowed", &["sts:*", "ecs:*"]);
+    emulator::service("allowed", "web", &json!({}));
+    let workspace = Workspace::emulated(
+        r#"
+        [scopes.scaling]
+        session_policy = "scaling.json"
+        [[policy.allow]]
+        action = "aws.ecs.UpdateService"
+        scope = "scaling"
+        [[policy.allow]]
+        action = "aws.ecs.DeleteService"
+        scope = "scaling"
+        [[policy.allow]]
+        action = "aws.ecs.StopTask"
+        scope = "read-only"
+        "#,
+        &keys,
+    );
+    let policy = json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": [UPDATE, "ecs:DescribeServices"], "Resource": "*"}]});
+    workspace.write("scaling.json", &policy.to_string());
+    let mut agent = workspace.serve();
+    let reply = agent.done("ecs__ecs_resource_management", update("allowed", 3));
+    assert!(!reply.text().contains("AccessDenied"), "{}", reply.text());
+    assert_eq!(desired("allowed"), 3);
+    // Allowed here, and beyond its scope: AWS refuses.
+    let delete = json!({"api_operation": "DeleteService",
+        "api_params": {"cluster": "allowed", "service": "web", "force": true}});
+    let reply = agent.call("ecs__ecs_resource_management", delete);
+    assert!(reply.text().contains("AccessDenied"), "{}", reply.text());
+    // Looking goes on in a child of its own, which may not write.
+    agent.done("ecs__ecs_resource_management", json!({"api_operation": "ListClusters"}));
+    assert_eq!(agent.children().len(), 2);
+    let stop =
+        json!({"api_operation": "StopTask", "api_params": {"cluster": "allowed", "task": "x"}});
+    let reply = agent.call("ecs__ecs_resource_management", stop);
+    assert!(reply.text().contains("requires WRITE permission"), "{}", reply.text());
+    assert_eq!(desired("allowed"), 3);
+    let scopes: Vec<_> = workspace
+        .audit_records()
+        .iter()
+        .filter(|record| record["event"] == "issued")
+        .map(|record| record["scope"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(scopes, ["scaling", "read-only"]);
+}
+
+#[test]
+fn a_scope_that_an_integration_does_not_allow_is_refused() {
+    let keys = emulator::user("scopes", &["sts:AssumeRole"]);
+    let role = emulator::role("scopes-role", "scopes", "xid", &["ecs:*"]);
+    let workspace = Workspace::emulated(
+        &format!(
+            r#"
+            [integrations.prod]
+            provider = "aws"
+            role_arn = {role:?}
+            external_id = "xid"
+            [scopes.scaling]
+            session_policy = "scaling.json"
+            [[policy.allow]]
+            action = "aws.ecs.UpdateService"
+            scope = "scaling"
+            "#
+        ),
+        &keys,
+    );
+    workspace.write("scaling.json", r#"{"Version": "2012-10-17", "Statement": []}"#);
+    let mut agent = workspace.serve();
+    agent.done(
+        "set_aws_credentials_context",
+        json!({"credentials_json": r#"{"integration":"prod"}"#}),
+    );
+    let said = agent.refused("ecs__ecs_resource_management", update("any", 1));
+    assert!(said.contains("scope `scaling` exceeds policy limits of integration `prod`"), "{said}");
+}
+
+#[test]
+fn the_lease_is_narrower_than_the_role() {
+    // A reader that reaches further than the scope: the role may, the lease may not.
+    let keys = emulator::user("narrow", &["sts:*", "ecs:*", "secretsmanager:*"]);
+    let secret: String = emulator::script(
+        r#"tell(client("secretsmanager").create_secret(Name="narrow", SecretString="hunter2")["ARN"])"#,
+        &json!({}),
+    );
+    let workspace = crate::children::odd_workspace(
+        "[credentials]\nprovider = \"aws\"\ndelivery = \"env\"\n",
+        "",
+    )
+    .with("AWS_ENDPOINT_URL", emulator::endpoint())
+    .with("AWS_ACCESS_KEY_ID", &keys.access_key_id)
+    .with("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key);
+    let mut agent = workspace.serve();
+    agent.tools();
+    agent.done("odd__echo", json!({"text": "x"}));
+    let environment = std::fs::read(format!("/proc/{}/environ", agent.children()[0])).unwrap();
+    let environment = String::from_utf8(environment).unwrap();
+    let value = |name: &str| {
+        let start = format!("{name}=");
+        environment.split('\0').find_map(|entry| entry.strip_prefix(&start)).unwrap().to_owned()
+    };
+    let lease = json!({"access_key_id": value("AWS_ACCESS_KEY_ID"),
+        "secret_access_key": value("AWS_SECRET_ACCESS_KEY"), "session_token": value("AWS_SESSION_TOKEN")});
+    let codes: Vec<String> = emulator::script(
+        r#"
+import botocore
+def code(call):
+    try:
+        call()
+        return "done"
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+lease = given["lease"]
+tell([
+    code(lambda: client("ecs", lease).list_clusters()),
+    code(lambda: client("secretsmanager", lease).get_secret_value(SecretId=given["secret"])),
+    code(lambda: client("ecs", lease).create_cluster(clusterName="mine")),
+])
+"#,
+        &json!({"lease": lease, "secret": secret}),
+    );
+    assert_eq!(codes[0], "done");
+    assert!(codes[1].contains("AccessDenied") && codes[2].contains("AccessDenied"), "{codes:?}");
+}
