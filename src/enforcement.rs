@@ -239,8 +239,9 @@ impl Enforcement {
         }
         let (server, tool) = tool.split_once(ToolName::SEPARATOR)?;
         let manifest = self.shared.servers.manifest(&server.parse().ok()?)?;
-        let tools = self.shared.servers.tools(&manifest.name)?;
-        let known = tools.iter().any(|known| known.name == tool);
+        // Before it has told its tools any name may be one of them; policy knows what it allows.
+        let tools = self.shared.servers.tools(&manifest.name);
+        let known = tools.is_none_or(|tools| tools.iter().any(|known| known.name == tool));
         known.then(|| Target::Served(Arc::clone(manifest), tool.to_owned()))
     }
 

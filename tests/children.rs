@@ -17,11 +17,12 @@ fn odd_started_with(argument: &str, manifest: &str, config: &str) -> Workspace {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/children/odd.py");
     let workspace =
         Workspace::new(&format!("[tools]\nenable = [\"odd\"]\ndir = \"servers\"\n{config}"));
+    let python = crate::support::python::demo().program("python").display().to_string();
     let arguments = if argument.is_empty() { String::new() } else { format!(", {argument:?}") };
     let manifest = format!(
         r#"
 description = "odd"
-command = "python3"
+command = {python:?}
 args = ["-I", {script:?}{arguments}]
 inherit = ["PATH"]
 {manifest}

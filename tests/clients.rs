@@ -9,7 +9,10 @@ use crate::support::{emulator, node::node, python, workspace::Workspace};
 
 fn workspace(name: &str) -> Workspace {
     let keys = emulator::user(name, &["sts:*", "ecs:*", "logs:*"]);
-    Workspace::emulated("", &keys)
+    let workspace = Workspace::emulated("", &keys);
+    // By the environment: the Inspector has a --config of its own.
+    let config = workspace.path("subrosa.toml");
+    workspace.with("SUBROSA_CONFIG", config.to_str().unwrap())
 }
 
 /// Runs a client in a workspace, so that the server that it starts finds its surroundings.
@@ -30,11 +33,11 @@ fn the_inspector_lists_and_calls() {
             let mut client = node().run(
                 "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js",
             );
-            client.arg("--cli").arg(env!("CARGO_BIN_EXE_subrosa")).args([
-                "serve",
-                "--config",
-                "subrosa.toml",
-            ]);
+            client.args(["--cli", env!("CARGO_BIN_EXE_subrosa"), "serve"]);
+            // It starts servers with an environment of its own.
+            for (name, value) in workspace.environment() {
+                client.args(["-e", &format!("{name}={value}")]);
+            }
             client.args(era).args(arguments);
             let (good, out, err) = run(&workspace, client);
             assert!(good, "{out}\n{err}");
@@ -74,7 +77,7 @@ fn the_python_sdk_in_both_revisions() {
     for mode in ["legacy", "auto"] {
         let mut client = Command::new(python::sdk().program("python"));
         client.args(["-I", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/sdk.py"), mode]);
-        client.args([env!("CARGO_BIN_EXE_subrosa"), "serve", "--config", "subrosa.toml"]);
+        client.args([env!("CARGO_BIN_EXE_subrosa"), "serve"]);
         let (good, out, err) = run(&workspace, client);
         check(good, &out, &err);
         let told: Value = serde_json::from_str(out.trim()).unwrap();
@@ -89,7 +92,7 @@ fn the_typescript_sdk_in_both_revisions() {
     for (mode, revision) in [("legacy", "2025-11-25"), ("auto", "2026-07-28")] {
         let script = include_str!("clients/sdk.mjs");
         let mut client = node().run_own("sdk.mjs", script);
-        client.arg(mode).args([env!("CARGO_BIN_EXE_subrosa"), "serve", "--config", "subrosa.toml"]);
+        client.arg(mode).args([env!("CARGO_BIN_EXE_subrosa"), "serve"]);
         let (good, out, err) = run(&workspace, client);
         check(good, &out, &err);
         let told: Value = serde_json::from_str(out.trim()).unwrap();

@@ -147,7 +147,8 @@ tell(task)
     let said = agent
         .refused("ecs_describe_tasks", json!({"cluster": "showing", "tasks": ["0".repeat(32)]}));
     assert!(said.contains("was not found in cluster `showing`"), "{said}");
-    let said = agent.refused("ecs_list_services", json!({"cluster": "nowhere"}));
+    let said =
+        agent.refused("ecs_describe_service", json!({"cluster": "nowhere", "service": "web"}));
     assert!(said.contains("cluster `nowhere` was not found in region us-east-1"), "{said}");
     assert!(!agent.seen().contains("hunter2-showing"));
 }

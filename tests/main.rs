@@ -11,6 +11,7 @@
     clippy::print_stderr,
     clippy::needless_pass_by_value,
     clippy::format_push_string,
+    clippy::unnecessary_wraps,
     missing_docs,
     unreachable_pub,
     reason = "tests fail by panicking, and start what they test"

@@ -138,7 +138,7 @@ fn keys_from_the_conversation_are_not_repeated() {
 fn a_value_in_the_wrong_place_is_not_repeated() {
     let workspace = Workspace::new("[tools]\nenable = []").with("SUBROSA_LOG", "trace");
     let mut agent = workspace.serve();
-    let secret = "a-secret-nobody-knows-yet";
+    let secret = "A-Secret/Nobody+Knows=Yet";
     for arguments in [
         json!({"credentials_json": [secret]}),
         json!({"credentials_json": format!("{{\"access_key_id\": {secret}")}),

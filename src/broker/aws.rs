@@ -256,6 +256,8 @@ async fn base(base: &Base, region: &Region) -> Result<Option<Credentials>, Broke
     match found {
         Ok(credentials) => Ok(Some(credentials)),
         Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
+        // The last of the chain: reached only where nothing before it was configured.
+        Err(error) if *base == Base::Environment && is_of_metadata_service(&error) => Ok(None),
         Err(error) => Err(BrokerError::BaseUnavailable {
             source_name: match base {
                 Base::Profile(name) => format!("profile `{name}`"),
@@ -273,6 +275,18 @@ async fn base(base: &Base, region: &Region) -> Result<Option<Credentials>, Broke
             },
         }),
     }
+}
+
+/// Whether the EC2 metadata service (IMDS) gave nothing; the SDK tells that in words only.
+fn is_of_metadata_service(error: &CredentialsError) -> bool {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains("IMDS") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn base_unavailable(source: &LeaseSource) -> BrokerError {

@@ -86,11 +86,6 @@ impl Agent {
         Self { child, stdin, lines, seen, log, next_id: 0, era, others: Vec::new() }
     }
 
-    /// The server's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Every byte that the server has written to stdout.
     pub fn seen(&self) -> String {
         self.seen.lock().unwrap().clone()

@@ -17,28 +17,29 @@ pub struct Keys {
     pub session_token: Option<String>,
 }
 
-struct Running {
-    emulator: Emulator,
-    // The emulator is a child of this runtime's threads only by name; it must not be dropped.
-    _runtime: tokio::runtime::Runtime,
-}
-
 fn running() -> &'static Emulator {
-    static CELL: OnceLock<Running> = OnceLock::new();
-    let running = CELL.get_or_init(|| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let emulator = runtime.block_on(Emulator::start(python::demo())).unwrap();
+    static CELL: OnceLock<Emulator> = OnceLock::new();
+    CELL.get_or_init(|| {
+        let emulator = start();
         // Statics are not dropped: the process group is ended when the test process is gone.
         end_with_us(emulator.process_group());
-        Running { emulator, _runtime: runtime }
-    });
-    &running.emulator
+        emulator
+    })
+}
+
+/// An emulator of the test's own, for what others would disturb.
+pub fn start() -> Emulator {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(Emulator::start(python::demo())).unwrap()
 }
 
 /// Ends a process group when this process has ended, however it ends.
 fn end_with_us(group: u32) {
-    let script = "read _; kill -TERM -- -$0";
+    use std::os::unix::process::CommandExt as _;
+    let script = "read _; kill -s TERM -- \"-$0\"";
     let child = std::process::Command::new("sh")
+        // Not in our group, which an interrupt ends.
+        .process_group(0)
         .args(["-c", script, &group.to_string()])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
@@ -75,7 +76,12 @@ def tell(value):
 /// Runs a Python script with boto3 against the emulator: `client`, `policy`, `allow`, `given` are
 /// there, `tell` gives the result.
 pub fn script<T: DeserializeOwned>(text: &str, given: &Value) -> T {
-    running().run_script(&format!("{PRELUDE}\n{text}"), given).unwrap()
+    script_on(running(), text, given)
+}
+
+/// The same on an emulator of the test's own.
+pub fn script_on<T: DeserializeOwned>(emulator: &Emulator, text: &str, given: &Value) -> T {
+    emulator.run_script(&format!("{PRELUDE}\n{text}"), given).unwrap()
 }
 
 /// A user who may do what the actions say, and its long-lived keys.

@@ -50,7 +50,7 @@ fn answer(stream: &TcpStream, case: &Value) -> Option<()> {
         }
         if let Some((name, value)) = line.split_once(':') {
             match name.to_lowercase().as_str() {
-                "x-amz-target" => target = value.trim().to_owned(),
+                "x-amz-target" => value.trim().clone_into(&mut target),
                 "content-length" => length = value.trim().parse().ok()?,
                 _ => {}
             }

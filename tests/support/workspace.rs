@@ -29,7 +29,7 @@ impl Workspace {
     /// A workspace whose server works on the emulator, with the keys of a user, and runs the real
     /// awslabs.ecs-mcp-server.
     pub fn emulated(config: &str, keys: &emulator::Keys) -> Self {
-        let server = python::demo().program("ecs-mcp-server");
+        let server = python::demo().program("ecs-mcp-server").display().to_string();
         let config = format!("{config}\n[tools.override.ecs]\ncommand = {server:?}\n");
         let mut workspace = Self::new(&config)
             .with("AWS_ENDPOINT_URL", emulator::endpoint())
@@ -46,6 +46,11 @@ impl Workspace {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// What was added to the server's environment.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     /// A file of the folder.
