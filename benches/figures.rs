@@ -59,7 +59,9 @@ fn child() {
         let answer = match message["method"].as_str() {
             Some("initialize") => json!({"protocolVersion": "2025-11-25",
                 "capabilities": {"tools": {}}, "serverInfo": {"name": "bench", "version": "0"}}),
-            Some("tools/list") => json!({"tools": [{"name": "blob", "inputSchema": {"type": "object"}}]}),
+            Some("tools/list") => {
+                json!({"tools": [{"name": "blob", "inputSchema": {"type": "object"}}]})
+            }
             Some("tools/call") => {
                 let bytes = message["params"]["arguments"]["bytes"].as_u64().unwrap();
                 writeln!(stdout, "{}", blob(id, usize::try_from(bytes).unwrap())).unwrap();
@@ -69,7 +71,8 @@ fn child() {
             _ if id.is_null() => continue,
             _ => {
                 let error = json!({"code": -32601, "message": "no such method"});
-                writeln!(stdout, "{}", json!({"jsonrpc": "2.0", "id": id, "error": error})).unwrap();
+                writeln!(stdout, "{}", json!({"jsonrpc": "2.0", "id": id, "error": error}))
+                    .unwrap();
                 continue;
             }
         };
@@ -83,7 +86,9 @@ fn blob(id: &Value, bytes: usize) -> String {
     const TASK: &str = r#"{\"taskArn\":\"arn:aws:ecs:us-east-1:123456789012:task/prod/0123456789abcdef0123456789abcdef\",\"lastStatus\":\"RUNNING\",\"cpu\":\"256\",\"group\":\"service:web\"},"#;
     let text = TASK.repeat(bytes.div_ceil(TASK.len()));
     let text = &text[..bytes - usize::from(text[..bytes].ends_with('\\'))];
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}}}}"#
+    )
 }
 
 /// One side of a ratio: a server that is called over its pipes.
@@ -96,10 +101,15 @@ struct Side {
 
 impl Side {
     fn start(command: &mut Command, tool: &'static str) -> Self {
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut side = Self { child, stdin, stdout: BufReader::with_capacity(1 << 20, stdout), tool };
+        let mut side =
+            Self { child, stdin, stdout: BufReader::with_capacity(1 << 20, stdout), tool };
         let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "bench", "version": "0"}});
         side.send(&json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": hello}));
@@ -150,7 +160,8 @@ impl Side {
     fn cpu(&self) -> Duration {
         let mut pids = vec![self.child.id()];
         for task in std::fs::read_dir(format!("/proc/{}/task", pids[0])).unwrap().flatten() {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children =
+                std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
             pids.extend(children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
         }
         pids.iter().map(|pid| cpu_of(*pid)).sum()
@@ -184,7 +195,8 @@ fn start() {
     let mut rss = Vec::new();
     for _ in 0..21 {
         let began = Instant::now();
-        let mut side = Side::start(&mut workspace.subrosa(&["serve", "--config", "subrosa.toml"]), "");
+        let mut side =
+            Side::start(&mut workspace.subrosa(&["serve", "--config", "subrosa.toml"]), "");
         times.push(began.elapsed());
         std::thread::sleep(Duration::from_millis(300));
         rss.push(rss_kib(side.child.id()));
@@ -197,7 +209,9 @@ fn start() {
 
 fn proxied() {
     let own = std::env::current_exe().unwrap();
-    let workspace = Workspace::new("[tools]\nenable = [\"bench\"]\ndir = \"servers\"\n[limits]\nreply_bytes = 20000000\n");
+    let workspace = Workspace::new(
+        "[tools]\nenable = [\"bench\"]\ndir = \"servers\"\n[limits]\nreply_bytes = 20000000\n",
+    );
     workspace.write(
         "servers/bench.toml",
         &format!(
@@ -208,7 +222,9 @@ fn proxied() {
     let mut direct = Side::start(Command::new(&own).arg("--child"), "blob");
     let mut through =
         Side::start(&mut workspace.subrosa(&["serve", "--config", "subrosa.toml"]), "bench__blob");
-    println!("\nproxied call beside the child called directly, medians of {ROUNDS} alternating rounds");
+    println!(
+        "\nproxied call beside the child called directly, medians of {ROUNDS} alternating rounds"
+    );
     println!("{:<34} {:>12} {:>12} {:>8}", "", "direct", "through", "ratio");
     for (what, calls, in_flight, bytes) in [
         ("200 B, one at a time", 2000, 1, 200),
@@ -231,7 +247,10 @@ fn proxied() {
             let left = median(pairs.iter().map(|(d, _)| micros(*d)).collect());
             let right = median(pairs.iter().map(|(_, t)| micros(*t)).collect());
             let ratio = median(pairs.iter().map(|(d, t)| micros(*t) / micros(*d)).collect());
-            println!("{:<34} {left:>9.1} µs {right:>9.1} µs {ratio:>8.2}", format!("{what}: {name}"));
+            println!(
+                "{:<34} {left:>9.1} µs {right:>9.1} µs {ratio:>8.2}",
+                format!("{what}: {name}")
+            );
         }
     }
 }
@@ -255,5 +274,9 @@ fn native() {
     let pairs = natives.iter().zip(&pythons).map(|(n, p)| p.as_secs_f64() / n.as_secs_f64());
     let ratio = median(pairs.collect());
     let millis = |times: Vec<Duration>| median(times).as_secs_f64() * 1e3;
-    println!("\nListClusters on the emulator: native {:.1} ms, through the Python server {:.1} ms, ratio {ratio:.2}", millis(natives), millis(pythons));
+    println!(
+        "\nListClusters on the emulator: native {:.1} ms, through the Python server {:.1} ms, ratio {ratio:.2}",
+        millis(natives),
+        millis(pythons)
+    );
 }

@@ -103,6 +103,8 @@ pub enum Reply {
         json: Bytes,
         /// Its `isError`.
         is_error: bool,
+        /// Whether it has a `resultType`, as results of revision 2026-07-28 do.
+        typed: bool,
     },
     /// A JSON-RPC error object.
     Error(Bytes),
@@ -127,8 +129,8 @@ pub struct RawReply(Reply);
 
 impl RawReply {
     /// A `CallToolResult` from a tool server.
-    pub fn from_server(json: Bytes, is_error: bool) -> Self {
-        Self(Reply::Result { json, is_error })
+    pub fn from_server(json: Bytes, is_error: bool, typed: bool) -> Self {
+        Self(Reply::Result { json, is_error, typed })
     }
 
     /// A JSON-RPC error object, from a tool server or made with [`RawReply::protocol_error`].
@@ -173,7 +175,8 @@ impl RawReply {
             result.insert("structuredContent".into(), content);
         }
         result.insert("isError".into(), is_error.into());
-        Self(Reply::Result { json: Value::Object(result).to_string().into(), is_error })
+        let json = Value::Object(result).to_string().into();
+        Self(Reply::Result { json, is_error, typed: false })
     }
 
     pub(crate) fn into_untrusted(self) -> Reply {

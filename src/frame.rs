@@ -63,8 +63,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.take_line() {
                 return Ok(Some(frame));
             }
-            // Long lines are read in larger steps, so that they are not searched too often.
-            self.buffer.reserve(READ.max(self.buffer.len().min(1 << 20)));
+            // Twice as long each time, so that a long line is not copied too often.
+            self.buffer.reserve(READ.max(self.buffer.len()));
             if self.source.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(None);
             }

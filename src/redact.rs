@@ -15,6 +15,7 @@ mod exact;
 mod keys;
 mod patterns;
 mod view;
+mod words;
 
 use std::{
     ops::Range,
@@ -25,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{exact::ExactSecrets, view::View};
+use self::{exact::ExactSecrets, view::View, words::Words};
 use crate::{
     call::{RawReply, Reply},
     secret::Secret,
@@ -114,7 +115,7 @@ impl Redactor {
             return Redacted { value: withheld, redactions };
         }
         let value = match reply {
-            Reply::Result { is_error, .. } => Reply::Result { json, is_error },
+            Reply::Result { is_error, typed, .. } => Reply::Result { json, is_error, typed },
             Reply::Error(_) => Reply::Error(json),
         };
         Redacted { value, redactions }
@@ -164,31 +165,35 @@ impl Redactor {
 
 fn edits(exact: &ExactSecrets, text: &[u8]) -> Vec<Edit> {
     let mut edits = Vec::new();
-    let mut view = View::original(text);
-    exact.find(text, &mut edits);
-    let promising = keys::promise(text) || patterns::promise(text);
+    let more = find(exact, text, &mut edits);
     // `\u0041` and `\/` can hide anything; other escapes only what is known to hold such characters.
     let hidden = || {
         memchr::memmem::find(text, b"\\u").is_some() || memchr::memmem::find(text, b"\\/").is_some()
     };
-    if edits.is_empty() && !promising && !exact.escapable() && !hidden() {
+    if edits.is_empty() && !more && !exact.escapable() && !hidden() {
         return edits;
     }
-    patterns::find(text, &mut edits);
-    keys::find(text, &mut edits);
+    let mut view = View::original(text);
     for _ in 0..view::DEEPEST {
         let Some(deeper) = view.unescaped() else {
             break;
         };
         view = deeper;
         let mut found = Vec::new();
-        exact.find(view.bytes(), &mut found);
-        patterns::find(view.bytes(), &mut found);
-        keys::find(view.bytes(), &mut found);
+        find(exact, view.bytes(), &mut found);
         edits
             .extend(found.into_iter().map(|edit| Edit { range: view.origin(&edit.range), ..edit }));
     }
     edits
+}
+
+/// Adds what stands on one level. Whether there may be more once its escapes are undone.
+fn find(exact: &ExactSecrets, text: &[u8], edits: &mut Vec<Edit>) -> bool {
+    exact.find(text, edits);
+    let words = Words::find(text);
+    let patterns = patterns::find(text, &words, edits);
+    let names = keys::find(text, &words, edits);
+    patterns || names
 }
 
 /// In order, overlapping ones as one. An exact find comes first and names the whole.
@@ -225,7 +230,7 @@ mod tests {
     }
 
     fn reply(redactor: &Redactor, value: &Value) -> String {
-        let raw = RawReply::from_server(value.to_string().into(), false);
+        let raw = RawReply::from_server(value.to_string().into(), false, false);
         let clean = redactor.reply(raw).into_inner();
         let text = String::from_utf8(clean.json().to_vec()).unwrap();
         serde_json::from_str::<Value>(&text).unwrap();
@@ -235,7 +240,7 @@ mod tests {
     #[test]
     fn a_clean_reply_goes_on_as_the_bytes_that_came() {
         let bytes = Bytes::from(r#"{"content":[{"type":"text","text":"3 clusters"}]}"#);
-        let clean = redactor(&[KEY]).reply(RawReply::from_server(bytes.clone(), false));
+        let clean = redactor(&[KEY]).reply(RawReply::from_server(bytes.clone(), false, false));
         assert_eq!(clean.redactions(), 0);
         assert_eq!(clean.get().json().as_ptr(), bytes.as_ptr());
     }
@@ -252,7 +257,7 @@ mod tests {
     #[test]
     fn a_secret_in_a_number_or_across_strings_withholds_the_reply() {
         let redactor = redactor(&["12345678901234567890"]);
-        let raw = RawReply::from_server(r#"{"n":12345678901234567890}"#.into(), false);
+        let raw = RawReply::from_server(r#"{"n":12345678901234567890}"#.into(), false, false);
         let clean = redactor.reply(raw).into_inner();
         assert!(clean.failed());
         assert!(String::from_utf8_lossy(clean.json()).contains("withheld"));
@@ -271,6 +276,40 @@ mod tests {
         let secret = "pass\"word\\with\nlines é and more";
         let text = reply(&redactor(&[secret]), &json!({"content": [{"text": secret}]}));
         assert!(!text.contains("lines"), "{text}");
+    }
+
+    /// Each of these took a time that grew with the square of its length, or would with the next
+    /// careless loop: then this test takes minutes.
+    #[test]
+    fn hostile_text_takes_no_longer_than_other_text() {
+        let redactor = redactor(&[KEY]);
+        for piece in [
+            "token=",
+            "token=arn:aws",
+            "token=\"",
+            "token='",
+            "\"token\":",
+            "\"name\":\"token\",",
+            "{\"value\":\"x\",\"name\":\"token\"",
+            "<token>",
+            "--token ",
+            "token ",
+            "token: ",
+            "token.",
+            "[redacted token=[redacted",
+            "-----BEGIN PRIVATE KEY-----",
+            "a://b:",
+            "eyJaaaaaaaaaa.",
+            "\\\"",
+            "\\",
+            "\\\\\"token\\\\\":",
+            "wJalrXUt",
+            "X-Amz-Signature=",
+        ] {
+            let text = piece.repeat((512 << 10) / piece.len());
+            redactor.text(&text);
+            redactor.text(&json!({ "text": text }).to_string());
+        }
     }
 
     fn nested(text: &str, depth: usize) -> Value {
@@ -298,7 +337,7 @@ mod tests {
         fn characters_by_number_hide_nothing(start in 0_usize..24) {
             let piece = &KEY[start..start + 16];
             let frame = format!("{{\"content\":[{{\"text\":\"a {} b\"}}]}}", by_number(piece));
-            let raw = RawReply::from_server(frame.into(), false);
+            let raw = RawReply::from_server(frame.into(), false, false);
             let clean = redactor(&[KEY]).reply(raw).into_inner();
             let clean: Value = serde_json::from_slice(clean.json()).unwrap();
             prop_assert_eq!(&clean["content"][0]["text"], "a [redacted: aws secret access key] b");

@@ -9,6 +9,7 @@
 //!     └─────▶ proxy (MCP over its pipes)
 //! ```
 
+mod answer;
 mod catalogue;
 mod children;
 mod command_line;

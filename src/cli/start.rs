@@ -51,6 +51,6 @@ impl Start {
 
     /// The runtime to work on.
     pub(super) fn runtime() -> Result<Runtime, Failure> {
-        Builder::new_multi_thread().enable_all().build().map_err(Failure::internal)
+        Builder::new_current_thread().enable_all().build().map_err(Failure::internal)
     }
 }

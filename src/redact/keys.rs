@@ -1,16 +1,14 @@
 //! Finds secrets by what they are called: `"SecretAccessKey": "…"`, `DB_PASSWORD=…`,
 //! `{"name": "API_TOKEN", "value": "…"}`, `--password …`, `<SessionToken>…</SessionToken>`.
 
-use std::{ops::Range, sync::LazyLock};
+use std::{cell::Cell, ops::Range};
 
-use aho_corasick::AhoCorasick;
-
-use super::{Edit, view::BARRIER};
+use super::{Edit, view::BARRIER, words::Words};
 
 const LABEL: &str = "secret value";
 
 /// Parts of names that promise a secret.
-const WORDS: [&str; 19] = [
+pub(super) const WORDS: [&str; 19] = [
     "password",
     "passwd",
     "passphrase",
@@ -31,6 +29,9 @@ const WORDS: [&str; 19] = [
     "connectionstring",
     "connection_string",
 ];
+
+/// So many members of an object are looked at between a name's member and its value's.
+const MEMBERS: usize = 16;
 
 /// Names that hold such a word and no secret: they end in one of these, whatever the case.
 const HARMLESS: [&str; 38] = [
@@ -74,54 +75,48 @@ const HARMLESS: [&str; 38] = [
     "startingtoken",
 ];
 
-static FINDER: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(WORDS).ok());
-
-/// Whether any word stands in the text.
-pub(super) fn promise(text: &[u8]) -> bool {
-    FINDER.as_ref().is_none_or(|finder| finder.is_match(text))
-}
-
-/// Adds the values of all names that promise a secret. Ranges are of `text`.
-pub(super) fn find(text: &[u8], edits: &mut Vec<Edit>) {
-    let Some(finder) = FINDER.as_ref() else {
-        return;
-    };
+/// Adds the values of all names that promise a secret. Ranges are of `text`. Whether there are any
+/// such names, whose values may be told better once escapes are undone.
+pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
+    let mut more = false;
     let mut done = 0;
-    for word in finder.find_iter(text) {
-        if word.start() < done {
-            continue; // a second word of the same name
+    let plain = Cell::new((0, 0));
+    for &word in &words.names {
+        if word < done {
+            continue; // a second word of the same name, or of its value
         }
-        let name = name_around(text, word.range());
+        let name = name_around(text, word);
         done = name.end;
-        if harmless(text.get(name.clone()).unwrap_or_default()) {
+        if !promises(text.get(name.clone()).unwrap_or_default()) {
             continue;
         }
-        let place = Place { text, name };
+        more = true;
+        let place = Place { text, name, plain: &plain };
         for value in place.values() {
             if holds_a_secret(text.get(value.clone()).unwrap_or_default()) {
                 edits.push(Edit { range: value, label: LABEL });
             }
         }
     }
+    more
 }
 
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
-fn name_around(text: &[u8], word: Range<usize>) -> Range<usize> {
-    let (before, _) = text.split_at(word.start);
-    let (_, after) = text.split_at(word.end);
+fn name_around(text: &[u8], at: usize) -> Range<usize> {
+    let (before, after) = text.split_at(at);
     let back = before.iter().rev().take_while(|b| is_name(**b)).count();
     let forth = after.iter().take_while(|b| is_name(**b)).count();
-    word.start - back..word.end + forth
+    at - back..at + forth
 }
 
-fn harmless(name: &[u8]) -> bool {
-    let plain: Vec<u8> =
-        name.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect();
-    HARMLESS.iter().any(|end| plain.ends_with(end.as_bytes()))
+fn promises(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let holds = |word: &&str| memchr::memmem::find(&name, word.as_bytes()).is_some();
+    let plain: Vec<u8> = name.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+    WORDS.iter().any(holds) && !HARMLESS.iter().any(|end| plain.ends_with(end.as_bytes()))
 }
 
 /// What a value must look like to be blotted out: not empty, not a word that means nothing, not a
@@ -139,6 +134,8 @@ fn holds_a_secret(value: &[u8]) -> bool {
 struct Place<'a> {
     text: &'a [u8],
     name: Range<usize>,
+    /// The start and end of the last unquoted value: names may stand in it that have the same end.
+    plain: &'a Cell<(usize, usize)>,
 }
 
 impl Place<'_> {
@@ -225,7 +222,7 @@ impl Place<'_> {
     /// The string value of the member `value`, further on in the same object.
     fn value_member_after(&self, from: usize, quote: u8) -> Option<Range<usize>> {
         let mut at = from;
-        loop {
+        for _ in 0..MEMBERS {
             let comma = self.skip_space(at);
             if self.byte(comma) != Some(b',') {
                 return None;
@@ -245,6 +242,7 @@ impl Place<'_> {
                 None => self.plain_end(value),
             };
         }
+        None
     }
 
     /// The same, right before the name's member.
@@ -319,6 +317,10 @@ impl Place<'_> {
     }
 
     fn plain_end(&self, at: usize) -> usize {
+        let (start, end) = self.plain.get();
+        if (start..end).contains(&at) {
+            return end;
+        }
         let rest = self.text.get(at..).unwrap_or_default();
         let ends = |b: &u8| {
             b.is_ascii_whitespace()
@@ -328,7 +330,9 @@ impl Place<'_> {
                 )
                 || *b == BARRIER
         };
-        at + rest.iter().position(ends).unwrap_or(rest.len())
+        let end = at + rest.iter().position(ends).unwrap_or(rest.len());
+        self.plain.set((at, end));
+        end
     }
 
     /// What stands in the string that opens here.
@@ -378,7 +382,7 @@ mod tests {
 
     fn blotted(text: &str) -> Vec<&str> {
         let mut edits = Vec::new();
-        find(text.as_bytes(), &mut edits);
+        find(text.as_bytes(), &Words::find(text.as_bytes()), &mut edits);
         edits.into_iter().map(|edit| &text[edit.range]).collect()
     }
 

@@ -3,94 +3,96 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::Edit;
+use super::{Edit, words::Words};
 
-/// What to call it, a literal without which it cannot stand there, and its form. What is blotted
-/// out is the group, or all of it.
-const PATTERNS: [(&str, &str, &str); 20] = [
-    ("aws access key id", "AKIA", r"\b(?:AKIA)[A-Z2-7]{16}\b"),
-    ("aws access key id", "ASIA", r"\b(?:ASIA)[A-Z2-7]{16}\b"),
-    ("aws session token", "IQoJ", r"\bIQoJb3JpZ2lu[A-Za-z0-9+/=_-]{50,}"),
-    ("aws session token", "FwoG", r"\bFwoGZXIvYXdz[A-Za-z0-9+/=_-]{50,}"),
-    (
-        "aws signature",
-        "X-Amz-",
-        r"(?i)X-Amz-(?:Signature|Security-Token|Credential)=([^&\s\x22\\\xFF]+)",
-    ),
-    (
-        "private key",
-        "-----BEGIN",
-        r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s:,.-]*?(?:-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|\z)",
-    ),
-    (
-        "password in a url",
-        "://",
-        r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/\s:@\x22'\\\xFF]{0,200}:([^@/\s\x22'\\\xFF]{1,500})@",
-    ),
-    (
-        "json web token",
-        "eyJ",
-        r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    ),
-    ("github token", "gh", r"\bgh[opsur]_[0-9A-Za-z]{30,255}\b"),
-    ("github token", "github_pat_", r"\bgithub_pat_[0-9A-Za-z_]{30,255}\b"),
-    ("gitlab token", "glpat-", r"\bglpat-[0-9A-Za-z_-]{20,}"),
-    ("slack token", "xox", r"\bxox[abeprs]-[0-9A-Za-z-]{10,}"),
-    ("api key", "sk-", r"\bsk-[A-Za-z0-9_-]{20,}"),
-    ("stripe key", "_live_", r"\b[rs]k_live_[0-9A-Za-z]{10,}"),
-    ("stripe key", "_test_", r"\b[rs]k_test_[0-9A-Za-z]{10,}"),
-    ("google api key", "AIza", r"\bAIza[0-9A-Za-z_-]{35}"),
-    ("google access token", "ya29.", r"\bya29\.[0-9A-Za-z_-]{20,}"),
-    ("vault token", "hvs.", r"\bhvs\.[0-9A-Za-z_-]{20,}"),
-    ("hugging face token", "hf_", r"\bhf_[0-9A-Za-z]{30,}"),
-    ("npm token", "npm_", r"\bnpm_[0-9A-Za-z]{36}\b"),
+/// A form of secret.
+pub(super) struct Pattern {
+    label: &'static str,
+    /// One of these, in any case, stands in every secret of this form.
+    pub(super) literals: &'static [&'static str],
+    /// What is blotted out is the group, or all of it.
+    form: &'static str,
+}
+
+const fn pattern(
+    label: &'static str,
+    literals: &'static [&'static str],
+    form: &'static str,
+) -> Pattern {
+    Pattern { label, literals, form }
+}
+
+#[rustfmt::skip]
+pub(super) const PATTERNS: [Pattern; 20] = [
+    pattern("aws access key id", &["AKIA"],
+        r"(?:\b|\\[bfnrt])((?:AKIA)[A-Z2-7]{16}\b)"),
+    pattern("aws access key id", &["ASIA"],
+        r"(?:\b|\\[bfnrt])((?:ASIA)[A-Z2-7]{16}\b)"),
+    pattern("aws session token", &["IQoJ"],
+        r"(?:\b|\\[bfnrt])(IQoJb3JpZ2lu[A-Za-z0-9+/=_-]{50,})"),
+    pattern("aws session token", &["FwoG"],
+        r"(?:\b|\\[bfnrt])(FwoGZXIvYXdz[A-Za-z0-9+/=_-]{50,})"),
+    pattern("aws signature", &["X-Amz-"],
+        r"(?i)X-Amz-(?:Signature|Security-Token|Credential)=([^&\s\x22\\\xFF]+)"),
+    pattern("private key", &["-----BEGIN"],
+        r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s:,.-]*?(?:-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|\z)"),
+    pattern("password in a url", &["://"],
+        r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/\s:@\x22'\\\xFF]{0,200}:([^@/\s\x22'\\\xFF]{1,500})@"),
+    pattern("json web token", &["eyJ"],
+        r"(?:\b|\\[bfnrt])(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"),
+    pattern("github token", &["ghp_", "gho_", "ghs_", "ghu_", "ghr_"],
+        r"(?:\b|\\[bfnrt])(gh[opsur]_[0-9A-Za-z]{30,255}\b)"),
+    pattern("github token", &["github_pat_"],
+        r"(?:\b|\\[bfnrt])(github_pat_[0-9A-Za-z_]{30,255}\b)"),
+    pattern("gitlab token", &["glpat-"],
+        r"(?:\b|\\[bfnrt])(glpat-[0-9A-Za-z_-]{20,})"),
+    pattern("slack token", &["xox"],
+        r"(?:\b|\\[bfnrt])(xox[abeprs]-[0-9A-Za-z-]{10,})"),
+    pattern("api key", &["sk-"],
+        r"(?:\b|\\[bfnrt])(sk-[A-Za-z0-9_-]{20,})"),
+    pattern("stripe key", &["_live_"],
+        r"(?:\b|\\[bfnrt])([rs]k_live_[0-9A-Za-z]{10,})"),
+    pattern("stripe key", &["_test_"],
+        r"(?:\b|\\[bfnrt])([rs]k_test_[0-9A-Za-z]{10,})"),
+    pattern("google api key", &["AIza"],
+        r"(?:\b|\\[bfnrt])(AIza[0-9A-Za-z_-]{35})"),
+    pattern("google access token", &["ya29."],
+        r"(?:\b|\\[bfnrt])(ya29\.[0-9A-Za-z_-]{20,})"),
+    pattern("vault token", &["hvs."],
+        r"(?:\b|\\[bfnrt])(hvs\.[0-9A-Za-z_-]{20,})"),
+    pattern("hugging face token", &["hf_"],
+        r"(?:\b|\\[bfnrt])(hf_[0-9A-Za-z]{30,})"),
+    pattern("npm token", &["npm_"],
+        r"(?:\b|\\[bfnrt])(npm_[0-9A-Za-z]{36}\b)"),
 ];
 
-struct Patterns {
-    literals: AhoCorasick,
-    rules: Vec<(&'static str, Regex)>,
-}
+/// A private key has lines, which JSON writes with escapes; all other forms stand as they are in
+/// escaped text too, but that `\n` and its like may come before them.
+const OF_SEVERAL_LINES: &str = "private key";
 
-static COMPILED: LazyLock<Option<Patterns>> = LazyLock::new(|| {
-    let rules = PATTERNS
-        .iter()
-        .map(|(label, _, form)| {
-            RegexBuilder::new(form).unicode(false).build().ok().map(|regex| (*label, regex))
-        })
-        .collect::<Option<_>>()?;
-    let literals = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .build(PATTERNS.iter().map(|(_, literal, _)| literal))
-        .ok()?;
-    Some(Patterns { literals, rules })
+static RULES: LazyLock<Option<Vec<Regex>>> = LazyLock::new(|| {
+    let rule = |pattern: &Pattern| RegexBuilder::new(pattern.form).unicode(false).build().ok();
+    PATTERNS.iter().map(rule).collect()
 });
 
-/// Whether anything in the text is worth a closer look.
-pub(super) fn promise(text: &[u8]) -> bool {
-    COMPILED.as_ref().is_none_or(|patterns| patterns.literals.is_match(text))
-}
-
-/// Adds the places of all forms.
-pub(super) fn find(text: &[u8], edits: &mut Vec<Edit>) {
-    let Some(patterns) = COMPILED.as_ref() else {
-        return;
+/// Adds the places of all forms. Whether there may be more once escapes are undone.
+pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
+    let Some(rules) = RULES.as_ref() else {
+        return true; // never so, as a test shows
     };
-    let mut present = [false; PATTERNS.len()];
-    for literal in patterns.literals.find_overlapping_iter(text) {
-        if let Some(present) = present.get_mut(literal.pattern().as_usize()) {
-            *present = true;
-        }
-    }
-    for ((label, regex), _) in patterns.rules.iter().zip(present).filter(|(_, present)| *present) {
-        for captures in regex.captures_iter(text) {
+    let mut more = false;
+    let present = PATTERNS.iter().zip(rules).zip(words.patterns).filter(|(_, present)| *present);
+    for ((pattern, rule), _) in present {
+        more |= pattern.label == OF_SEVERAL_LINES;
+        for captures in rule.captures_iter(text) {
             if let Some(found) = captures.get(1).or_else(|| captures.get(0)) {
-                edits.push(Edit { range: found.range(), label });
+                edits.push(Edit { range: found.range(), label: pattern.label });
             }
         }
     }
+    more
 }
 
 #[cfg(test)]
@@ -99,13 +101,13 @@ mod tests {
 
     fn blotted(text: &str) -> Vec<(&'static str, &str)> {
         let mut edits = Vec::new();
-        find(text.as_bytes(), &mut edits);
+        find(text.as_bytes(), &Words::find(text.as_bytes()), &mut edits);
         edits.into_iter().map(|edit| (edit.label, &text[edit.range])).collect()
     }
 
     #[test]
     fn every_form_compiles() {
-        assert!(COMPILED.is_some());
+        assert!(RULES.is_some());
     }
 
     #[test]
@@ -121,6 +123,8 @@ mod tests {
         assert_eq!(blotted(&format!("a {key} b")), [("private key", key)]);
         let cut = "-----BEGIN PRIVATE KEY-----\nMIIE";
         assert_eq!(blotted(cut), [("private key", cut)]);
+        let id = "AKIAIOSFODNN7EXAMPLE";
+        assert_eq!(blotted(&format!(r"keys:\n{id}\n")), [("aws access key id", id)]);
         assert_eq!(
             blotted("?X-Amz-Signature=abc&x-amz-security-token=def"),
             [("aws signature", "abc"), ("aws signature", "def")]

@@ -51,6 +51,7 @@ impl<'a> View<'a> {
         memchr::memchr(b'\\', text)?;
         let mut bytes = Vec::with_capacity(text.len());
         let mut origins = Vec::with_capacity(text.len() + 1);
+        let mut undone = false;
         let mut at = 0;
         while let Some(&byte) = text.get(at) {
             let origin = self.origin_of(at);
@@ -65,6 +66,7 @@ impl<'a> View<'a> {
                 }
                 b'\\' => {
                     let (decoded, taken) = escape(text.get(at + 1..).unwrap_or_default());
+                    undone |= taken > 0;
                     push(decoded.as_bytes());
                     taken + 1
                 }
@@ -75,7 +77,7 @@ impl<'a> View<'a> {
             };
         }
         origins.push(self.origin_of(text.len()));
-        Some(View { bytes: Cow::Owned(bytes), origins: Some(origins) })
+        undone.then_some(View { bytes: Cow::Owned(bytes), origins: Some(origins) })
     }
 
     fn origin_of(&self, at: usize) -> u32 {

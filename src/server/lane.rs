@@ -166,7 +166,7 @@ impl Lane {
         let head = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},");
         let (head, body) = match reply {
             Reply::Error(json) => (format!("{head}\"error\":"), json),
-            Reply::Result { json, .. } if inline => with_result_type(&head, json),
+            Reply::Result { json, typed: false, .. } if inline => with_result_type(&head, json),
             Reply::Result { json, .. } => (format!("{head}\"result\":"), json),
         };
         let message = vec![head.into(), body, Bytes::from_static(b"}")];
@@ -195,18 +195,12 @@ impl Lane {
 
 /// A result of revision 2026-07-28 says that it is complete; a child of an older one does not.
 fn with_result_type(head: &str, json: Bytes) -> (String, Bytes) {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        result_type: Option<serde::de::IgnoredAny>,
-    }
-    let typed = serde_json::from_slice(&json).is_ok_and(|typed: Typed| typed.result_type.is_some());
     let inside = json.iter().position(|b| *b == b'{').map(|brace| json.slice(brace + 1..));
     match inside {
-        Some(rest) if !typed => {
+        Some(rest) => {
             let comma = if rest.trim_ascii_start().starts_with(b"}") { "" } else { "," };
             (format!("{head}\"result\":{{\"resultType\":\"complete\"{comma}"), rest)
         }
-        _ => (format!("{head}\"result\":"), json),
+        None => (format!("{head}\"result\":"), json),
     }
 }

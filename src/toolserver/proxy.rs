@@ -8,7 +8,6 @@
 //! ```
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -29,16 +28,16 @@ use rmcp::{
     },
     transport::Transport,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::{
     process::{ChildStdin, ChildStdout},
     sync::{Notify, mpsc, oneshot},
 };
 
+use super::answer::Line;
 use crate::{
     call::RawReply,
-    frame::{Closed, Envelope, Frame, FrameReader, FrameWriter, slice_of},
+    frame::{Closed, Frame, FrameReader, FrameWriter},
 };
 
 /// rmcp counts its requests from 0 in 32 bits.
@@ -61,16 +60,13 @@ struct Shared {
     next_id: AtomicU64,
 }
 
+/// What came for a call.
+type Answer = Result<RawReply, CallError>;
+
 #[derive(Default)]
 struct Waiting {
     calls: HashMap<u64, oneshot::Sender<Answer>>,
     ended: bool,
-}
-
-/// What came for a call.
-enum Answer {
-    Frame(Bytes),
-    TooLong(usize),
 }
 
 /// A tool as the child describes it.
@@ -186,12 +182,9 @@ impl Connection {
         let request = request(id, tool, arguments, self.meta.as_ref());
         self.shared.writer.send(vec![request]).await.map_err(|Closed| CallError::Ended)?;
         pending.sent = true;
-        let answer = answer.await.map_err(|_| CallError::Ended)?;
+        let answer = answer.await;
         pending.sent = false; // nothing to take back
-        match answer {
-            Answer::Frame(frame) => read_reply(&frame),
-            Answer::TooLong(bytes) => Err(CallError::TooLong(bytes)),
-        }
+        answer.unwrap_or(Err(CallError::Ended))
     }
 
     /// Closes the child's stdin, which asks it to end, and lets no call wait any longer.
@@ -272,30 +265,6 @@ fn request(id: u64, tool: &str, arguments: &Map<String, Value>, meta: Option<&Va
     serde_json::to_vec(&request).unwrap_or_default().into()
 }
 
-fn read_reply(frame: &Bytes) -> Result<RawReply, CallError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Flags<'a> {
-        is_error: Option<bool>,
-        #[serde(borrow)]
-        result_type: Option<Cow<'a, str>>,
-        content: Option<serde::de::IgnoredAny>,
-    }
-    let envelope = Envelope::read(frame).map_err(|_| CallError::Malformed)?;
-    if let Some(error) = envelope.error {
-        return Ok(RawReply::from_server_error(slice_of(frame, error)));
-    }
-    let result = envelope.result.ok_or(CallError::Malformed)?;
-    let flags: Flags<'_> = serde_json::from_str(result.get()).map_err(|_| CallError::Malformed)?;
-    // `input_required` cannot come: no capability was declared. `content` may be missing only where
-    // there is structured content, and both of today's SDKs always send it.
-    let complete = flags.result_type.is_none_or(|kind| kind == "complete");
-    if !complete || flags.content.is_none() {
-        return Err(CallError::Malformed);
-    }
-    Ok(RawReply::from_server(slice_of(frame, result), flags.is_error.unwrap_or_default()))
-}
-
 /// Reads what the child writes, to its end.
 async fn read(
     mut frames: FrameReader<ChildStdout>,
@@ -305,15 +274,15 @@ async fn read(
     let mut garbage = 0_u64;
     while let Ok(Some(frame)) = frames.next().await {
         match frame {
-            Frame::Line(line) => match call_id(&line) {
-                Ok(Some(id)) => shared.answer(id, Answer::Frame(line)),
-                Ok(None) => {
+            Frame::Line(line) => match Line::read(&line, FIRST_ID) {
+                Line::Answer(id, answer) => shared.answer(id, answer),
+                Line::Other => {
                     // A flood of notifications must not stop the answers behind it.
                     if let Ok(message) = serde_json::from_slice(&line) {
                         let _ = messages.try_send(message);
                     }
                 }
-                Err(_) => {
+                Line::Garbage => {
                     garbage += 1;
                     if garbage.is_power_of_two() {
                         tracing::warn!(lines = garbage, "a tool server prints what is no message");
@@ -321,21 +290,13 @@ async fn read(
                 }
             },
             Frame::TooLong(line) => match line.id().and_then(|id| id.parse().ok()) {
-                Some(id) => shared.answer(id, Answer::TooLong(line.bytes)),
+                Some(id) => shared.answer(id, Err(CallError::TooLong(line.bytes))),
                 // It may have been any call's answer.
                 None => break,
             },
         }
     }
     shared.end();
-}
-
-/// The id of an answer to one of our calls; `None` for what is rmcp's.
-fn call_id(line: &[u8]) -> serde_json::Result<Option<u64>> {
-    let envelope = Envelope::read(line)?;
-    let answers = envelope.method.is_none();
-    let id = envelope.id.and_then(|id| id.get().parse().ok());
-    Ok(id.filter(|id| answers && *id >= FIRST_ID))
 }
 
 /// rmcp's side of the pipe.
