@@ -18,6 +18,8 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::cast_precision_loss,
+    clippy::needless_pass_by_value,
+    clippy::unchecked_time_subtraction,
     dead_code,
     missing_docs,
     unreachable_pub,

@@ -138,7 +138,7 @@ impl Broker {
         if let Some(lease) = slot.as_ref().filter(|lease| good(lease)) {
             return Ok(Issued { lease: Arc::clone(lease), fresh: false });
         }
-        match self.issue(session, request, redactor).await {
+        match Box::pin(self.issue(session, request, redactor)).await {
             Ok(lease) => {
                 let lease = Arc::new(lease);
                 *slot = Some(Arc::clone(&lease));
@@ -181,7 +181,7 @@ impl Broker {
                 (source, set.region)
             }
             None if self.config.session.environment_fallback => {
-                (LeaseSource::Environment, aws::ambient_region().await)
+                (LeaseSource::Environment, Box::pin(aws::ambient_region()).await)
             }
             None => return Err(BrokerError::NotSet),
         };

@@ -137,6 +137,16 @@ impl Enforcement {
         arguments: Map<String, Value>,
         cancelled: &CancellationToken,
     ) -> Option<Redacted<Reply>> {
+        let call = caught(self.enforce(tool, arguments, cancelled)).await;
+        call.unwrap_or_else(|defect| Some(self.redactor.reply(RawReply::error(defect.to_string()))))
+    }
+
+    async fn enforce(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        cancelled: &CancellationToken,
+    ) -> Option<Redacted<Reply>> {
         let _under_way = self.session.begin_call();
         let mut epoch = self.epoch();
         let Some(target) = self.target(tool) else {
@@ -158,15 +168,13 @@ impl Enforcement {
             (epoch, cancelled) = (never.clone(), &never);
         }
         let began = Instant::now();
-        let running = AssertUnwindSafe(self.run(&target, &permitted, &epoch)).catch_unwind();
+        let running = caught(self.run(&target, &permitted, &epoch));
         let (raw, mut outcome) = tokio::select! {
             biased;
             () = cancelled.cancelled() => (RawReply::error("cancelled"), Outcome::Cancelled),
             () = epoch.cancelled() => (RawReply::error(ToolServerError::Cleared.to_string()), Outcome::Cancelled),
-            ran = running => ran.unwrap_or_else(|_| {
-                let words = "internal error: this call hit a defect of subrosa; its log says where. \
-                             The session goes on.";
-                (RawReply::error(words), Outcome::Panicked)
+            ran = running => ran.unwrap_or_else(|defect| {
+                (RawReply::error(defect.to_string()), Outcome::Panicked)
             }),
         };
         let reply = self.redactor.reply(raw);
@@ -369,6 +377,17 @@ impl Enforcement {
     }
 }
 
+/// Our own code broke: a panic, which must not become silence.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "internal error: this call hit a defect of subrosa; its log says where. The session goes on."
+)]
+struct Defect;
+
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Defect> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| Defect)
+}
+
 /// Why a call has no reply of its own, for the model.
 struct Refusal(String);
 
@@ -376,4 +395,17 @@ type Ran = Result<RawReply, (Refusal, Outcome)>;
 
 fn failed(error: impl std::fmt::Display) -> (Refusal, Outcome) {
     (Refusal(error.to_string()), Outcome::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_that_does_not_repeat_it() {
+        let broken = async { panic!("with a secret in it") };
+        let defect = caught::<()>(broken).await.unwrap_err().to_string();
+        assert!(defect.contains("defect") && !defect.contains("secret"), "{defect}");
+        assert_eq!(caught(async { 7 }).await.unwrap(), 7);
+    }
 }

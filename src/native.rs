@@ -4,7 +4,7 @@ mod arguments;
 mod context;
 mod triage;
 
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value};
 
 pub use self::{
@@ -288,6 +288,7 @@ fn schema<T: JsonSchema>() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
+        settings.transforms.push(Box::new(RecursiveTransform(portable)));
     });
     let schema = settings.into_generator().into_root_schema_for::<T>();
     match schema.to_value() {
@@ -296,6 +297,19 @@ fn schema<T: JsonSchema>() -> Map<String, Value> {
             schema
         }
         _ => object(),
+    }
+}
+
+/// Leaves out what not every client understands: `int32` and the like are formats of OpenAPI, and
+/// what may be left out here is never `null`.
+fn portable(schema: &mut Schema) {
+    schema.remove("format");
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = &mut **types {
+            let only = only.take();
+            schema.insert("type".into(), only);
+        }
     }
 }
 

@@ -98,6 +98,7 @@ pub struct TaskLogs {
     /// Only this container.
     container: Option<String>,
     /// How many lines of each container; 50 if left out, 200 at the most.
+    #[schemars(range(min = 1, max = 200))]
     lines: Option<u16>,
     /// The AWS region; the session's if left out.
     #[schemars(with = "Option<String>")]

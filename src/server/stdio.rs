@@ -233,10 +233,12 @@ enum Kind {
 
 fn kind(fd: &OwnedFd) -> io::Result<Kind> {
     let file = std::fs::File::from(fd.try_clone()?).metadata()?.file_type();
-    Ok(match () {
-        () if file.is_fifo() => Kind::Pipe,
-        () if file.is_socket() => Kind::Socket,
-        () => Kind::Other,
+    Ok(if file.is_fifo() {
+        Kind::Pipe
+    } else if file.is_socket() {
+        Kind::Socket
+    } else {
+        Kind::Other
     })
 }
 

@@ -52,13 +52,18 @@ fn cause(text: &str, role: &str) -> Cause {
         ["timeout", "timed out", "i/o", "dial tcp", "connection issue", "deadline", "no such host"];
     let of_secrets = says(text, &["secret", "ssm", "parameter"]);
     let what = if of_secrets { "its secrets" } else { "a resource that it needs" };
-    match () {
-        () if says(text, &["assume the role"]) => cannot_assume(role),
-        () if says(text, &["log group", "logger", "log stream"]) => log_group(role),
-        () if says(text, &DENIED) => denied(text, what, role),
-        () if says(text, &MISSING) => missing(what),
-        () if says(text, &UNREACHABLE) => unreachable(what),
-        () => (
+    if says(text, &["assume the role"]) {
+        cannot_assume(role)
+    } else if says(text, &["log group", "logger", "log stream"]) {
+        log_group(role)
+    } else if says(text, &DENIED) {
+        denied(text, what, role)
+    } else if says(text, &MISSING) {
+        missing(what)
+    } else if says(text, &UNREACHABLE) {
+        unreachable(what)
+    } else {
+        (
             "The task cannot be set up".into(),
             "ECS could not prepare what the task needs, so no container was started.".into(),
             vec![
@@ -66,7 +71,7 @@ fn cause(text: &str, role: &str) -> Cause {
                  role may use it."
                     .into(),
             ],
-        ),
+        )
     }
 }
 
@@ -95,13 +100,14 @@ fn log_group(role: &str) -> Cause {
 }
 
 fn denied(text: &str, what: &str, role: &str) -> Cause {
-    let permission = match () {
-        () if says(text, &["secretsmanager", "secrets manager"]) => "secretsmanager:GetSecretValue",
-        () if says(text, &["ssm", "parameter"]) => "ssm:GetParameters",
-        () if says(text, &["kms"]) => "kms:Decrypt",
-        () if says(text, &["ecr"]) => "ecr:GetAuthorizationToken",
-        () => "what the message names",
-    };
+    const PERMISSIONS: [(&[&str], &str); 4] = [
+        (&["secretsmanager", "secrets manager"], "secretsmanager:GetSecretValue"),
+        (&["ssm", "parameter"], "ssm:GetParameters"),
+        (&["kms"], "kms:Decrypt"),
+        (&["ecr"], "ecr:GetAuthorizationToken"),
+    ];
+    let permission = PERMISSIONS.iter().find(|(words, _)| says(text, words));
+    let permission = permission.map_or("what the message names", |(_, permission)| permission);
     (
         format!("The task may not read {what}"),
         format!(
