@@ -10,7 +10,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{ids, name::ServerName, session::Session};
+use crate::{
+    ids,
+    name::{ScopeName, ServerName},
+    session::Session,
+};
 
 /// Which tool is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,19 +82,22 @@ pub struct ToolCall {
     pub arguments: Map<String, Value>,
     /// What it does.
     pub action: Action,
+    /// The scope that the tool wants where it only looks.
+    pub looks_with: ScopeName,
     /// Ties the audit records and log lines of this call together.
     pub correlation: String,
 }
 
 impl ToolCall {
-    /// A call of a tool in a session.
+    /// A call of a tool in a session, which looks with the scope `read-only`.
     pub fn new(
         session: Arc<Session>,
         tool: ToolName,
         arguments: Map<String, Value>,
         action: Action,
     ) -> Self {
-        Self { session, tool, arguments, action, correlation: ids::random("call_") }
+        let correlation = ids::random("call_");
+        Self { session, tool, arguments, action, looks_with: ScopeName::read_only(), correlation }
     }
 }
 

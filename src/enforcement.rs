@@ -25,7 +25,7 @@ use crate::{
     call::{Action, ActionKind, RawReply, Reply, ToolCall, ToolName},
     config::{Config, ConfigError},
     lease::{Lease, Region},
-    name::{ScopeName, ServerName},
+    name::ServerName,
     native::{ContextWork, NativeCall, NativeTool},
     policy::{PermittedCall, PolicyDecisionPoint},
     redact::{Redacted, Redactor},
@@ -217,7 +217,8 @@ impl Enforcement {
             resource: None,
         };
         let tool = ToolName::Served { server: name.clone(), tool: "tools/list".into() };
-        let call = ToolCall::new(Arc::clone(&self.session), tool, Map::new(), action);
+        let mut call = ToolCall::new(Arc::clone(&self.session), tool, Map::new(), action);
+        call.looks_with = manifest.looks_with();
         let decision = self.shared.policy.decide(call);
         self.shared.audit.decided(&decision).map_err(|error| error.to_string())?;
         let permitted = decision.map_err(|denial| denial.reason)?;
@@ -229,8 +230,7 @@ impl Enforcement {
                 Err(_) => None,
             },
         };
-        let scope = permitted.scope();
-        let discovery = self.children.discover(manifest, scope, lease.as_ref(), &epoch);
+        let discovery = self.children.discover(manifest, &permitted, lease.as_ref(), &epoch);
         match timeout(DISCOVERY, discovery).await {
             Ok(discovered) => discovered.map_err(|error| error.to_string()),
             Err(_) => Err(String::from("it takes too long to start; its tools will follow")),
@@ -267,7 +267,11 @@ impl Enforcement {
             let text = self.redactor.text(&text).into_inner();
             text.chars().take(200).collect()
         });
-        ToolCall::new(Arc::clone(&self.session), tool, arguments, action)
+        let mut call = ToolCall::new(Arc::clone(&self.session), tool, arguments, action);
+        if let Target::Served(manifest, _) = target {
+            call.looks_with = manifest.looks_with();
+        }
+        call
     }
 
     async fn run(
@@ -333,9 +337,7 @@ impl Enforcement {
             None => None,
             Some(_) => Some(self.lease(permitted, None).await.map_err(|r| (r, Outcome::Failed))?),
         };
-        let scope: &ScopeName = permitted.scope();
-        let arguments = &permitted.call().arguments;
-        self.children.call(manifest, scope, lease.as_ref(), tool, arguments, epoch).await.map_err(
+        self.children.call(manifest, permitted, lease.as_ref(), tool, epoch).await.map_err(
             |error| {
                 let outcome = if error.timed_out() { Outcome::TimedOut } else { Outcome::Failed };
                 (Refusal(error.to_string()), outcome)

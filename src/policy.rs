@@ -40,6 +40,11 @@ impl PermittedCall {
         &self.scope
     }
 
+    /// Whether it may change something.
+    pub fn may_write(&self) -> bool {
+        self.call.action.kind == ActionKind::Write
+    }
+
     /// The policy that permits it.
     pub fn policy(&self) -> &'static str {
         self.policy
@@ -72,8 +77,14 @@ impl PolicyDecisionPoint {
     pub fn decide(&self, call: ToolCall) -> Result<PermittedCall, Box<Denial>> {
         let permit = |call, scope, policy| Ok(PermittedCall { call, scope, policy });
         match call.action.kind {
-            ActionKind::Session => permit(call, ScopeName::read_only(), "own-session"),
-            ActionKind::Read => permit(call, ScopeName::read_only(), "reads"),
+            ActionKind::Session => {
+                let scope = call.looks_with.clone();
+                permit(call, scope, "own-session")
+            }
+            ActionKind::Read => {
+                let scope = call.looks_with.clone();
+                permit(call, scope, "reads")
+            }
             ActionKind::Write => match self.allowed_writes.get(&call.action.name) {
                 Some(scope) => permit(call, scope.clone(), "allowed-writes"),
                 None => Err(deny_write(call)),

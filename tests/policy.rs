@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{emulator, workspace::Workspace};
+use crate::support::{emulator, python, workspace::Workspace};
 
 const UPDATE: &str = "ecs:UpdateService";
 
@@ -84,7 +84,7 @@ fn a_write_that_the_operator_allows_is_carried_out_with_its_own_scope() {
     let stop =
         json!({"api_operation": "StopTask", "api_params": {"cluster": "allowed", "task": "x"}});
     let reply = agent.call("ecs__ecs_resource_management", stop);
-    assert!(reply.text().contains("requires WRITE permission"), "{}", reply.text());
+    assert!(reply.text().contains("AccessDenied"), "{}", reply.text());
     assert_eq!(desired("allowed"), 3);
     let scopes: Vec<_> = workspace
         .audit_records()
@@ -93,6 +93,45 @@ fn a_write_that_the_operator_allows_is_carried_out_with_its_own_scope() {
         .map(|record| record["scope"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(scopes, ["scaling", "read-only"]);
+}
+
+#[test]
+fn a_tool_server_looks_with_the_scope_of_its_manifest() {
+    let keys = emulator::user("manifest", &["sts:*", "ecs:*"]);
+    emulator::service("manifest", "web", &json!({}));
+    let config = "[scopes.counting]\nsession_policy = \"counting.json\"\n\
+                  [tools]\nenable = [\"ecs\", \"narrow\"]\ndir = \"servers\"\n";
+    let workspace = Workspace::emulated(config, &keys);
+    let policy = json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "ecs:ListClusters", "Resource": "*"}]});
+    workspace.write("counting.json", &policy.to_string());
+    let program = python::demo().program("ecs-mcp-server").display().to_string();
+    workspace.write(
+        "servers/narrow.toml",
+        &format!(
+            r#"
+            description = "a narrow one"
+            command = {program:?}
+            inherit = ["PATH", "AWS_ENDPOINT_URL"]
+            [env]
+            FASTMCP_LOG_LEVEL = "ERROR"
+            [credentials]
+            provider = "aws"
+            scope = "counting"
+            [actions]
+            ecs_resource_management = {{ name = "aws.ecs.{{api_operation}}", read = ["Describe*", "List*"] }}
+            "#
+        ),
+    );
+    let mut agent = workspace.serve();
+    let tool = "narrow__ecs_resource_management";
+    agent.done(tool, json!({"api_operation": "ListClusters"}));
+    let describe = json!({"api_operation": "DescribeServices",
+        "api_params": {"cluster": "manifest", "services": ["web"]}});
+    let reply = agent.call(tool, describe);
+    assert!(reply.text().contains("AccessDenied"), "{}", reply.text());
+    let issued = workspace.audit_records().into_iter().find(|record| record["event"] == "issued");
+    assert_eq!(issued.unwrap()["scope"], "counting");
 }
 
 #[test]

@@ -48,6 +48,8 @@ fn list(start: &Start) -> Result<(), Failure> {
             None => String::from("tools not recorded"),
         };
         println!("{name}: {}\n    {} ({tools})", manifest.description(), manifest.command());
+        let (hosts, folders) = manifest.sandbox();
+        println!("    needs hosts {hosts:?} and folders {folders:?}");
     }
     Ok(())
 }

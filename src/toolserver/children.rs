@@ -24,6 +24,7 @@ use crate::{
     call::RawReply,
     lease::{Delivery, Lease},
     name::{ScopeName, ServerName},
+    policy::PermittedCall,
     redact::Redactor,
 };
 
@@ -32,14 +33,20 @@ pub(super) const DEATHS: u32 = 2;
 /// For how long.
 pub(super) const LEFT_ALONE: Duration = Duration::from_secs(30);
 
-/// A tool server's child in one scope.
-type Key = (ServerName, ScopeName);
+/// What a child is for: calls of one tool server in one scope, and those that may write apart from
+/// those that only look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Purpose {
+    server: ServerName,
+    scope: ScopeName,
+    may_write: bool,
+}
 
 /// The child processes of one session.
 pub struct Children {
     servers: Arc<ToolServers>,
     redactor: Arc<Redactor>,
-    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    slots: Mutex<HashMap<Purpose, Arc<Slot>>>,
 }
 
 /// The place of one child.
@@ -76,15 +83,14 @@ impl Children {
     pub async fn call(
         self: &Arc<Self>,
         manifest: &Arc<Manifest>,
-        scope: &ScopeName,
+        permitted: &PermittedCall,
         lease: Option<&Arc<Lease>>,
         tool: &str,
-        arguments: &Map<String, Value>,
         epoch: &CancellationToken,
     ) -> Result<RawReply, ToolServerError> {
         let server = manifest.name.clone();
-        let slot = self.slot(&server, scope);
-        let child = self.child(&slot, manifest, scope, lease, epoch).await?;
+        let (slot, child) = self.child(manifest, permitted, lease, epoch).await?;
+        let arguments = &permitted.call().arguments;
         let answer = timeout(manifest.timeout(), child.connection.call(tool, arguments)).await;
         let error = match answer {
             Ok(Ok(reply)) => {
@@ -135,12 +141,11 @@ impl Children {
     pub async fn discover(
         self: &Arc<Self>,
         manifest: &Arc<Manifest>,
-        scope: &ScopeName,
+        permitted: &PermittedCall,
         lease: Option<&Arc<Lease>>,
         epoch: &CancellationToken,
     ) -> Result<(), ToolServerError> {
-        let slot = self.slot(&manifest.name, scope);
-        self.child(&slot, manifest, scope, lease, epoch).await.map(drop)
+        self.child(manifest, permitted, lease, epoch).await.map(drop)
     }
 
     /// Ends all children, and waits until they are gone. The epoch that they were started in must
@@ -158,30 +163,33 @@ impl Children {
         futures::future::join_all(ending).await;
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Purpose, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, server: &ServerName, scope: &ScopeName) -> Arc<Slot> {
-        Arc::clone(self.slots().entry((server.clone(), scope.clone())).or_default())
-    }
-
-    /// The child in its place, with the given lease; a new one if there is none that can have it.
+    /// The child for a call in its place, with the given lease; a new one if there is none that can have it.
     async fn child(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
         manifest: &Arc<Manifest>,
-        scope: &ScopeName,
+        permitted: &PermittedCall,
         lease: Option<&Arc<Lease>>,
         epoch: &CancellationToken,
-    ) -> Result<Arc<Child>, ToolServerError> {
+    ) -> Result<(Arc<Slot>, Arc<Child>), ToolServerError> {
+        let purpose = Purpose {
+            server: manifest.name.clone(),
+            scope: permitted.scope().clone(),
+            may_write: permitted.may_write(),
+        };
+        let slot = Arc::clone(self.slots().entry(purpose.clone()).or_default());
         let mut place = Arc::clone(&slot.place).lock_owned().await;
         if epoch.is_cancelled() {
             return Err(ToolServerError::Cleared);
         }
         if let Some(child) = &place.child {
             if !child.process.has_ended() && child.follows(lease) {
-                return Ok(Arc::clone(child));
+                let child = Arc::clone(child);
+                drop(place);
+                return Ok((slot, child));
             }
             // Calls that it still works on keep it; it ends after the last of them.
             place.child = None;
@@ -190,12 +198,12 @@ impl Children {
             return Err(ToolServerError::KeepsDying { server: manifest.name.clone() });
         }
         let (children, manifest) = (Arc::clone(self), Arc::clone(manifest));
-        let (scope, lease, epoch) = (scope.clone(), lease.cloned(), epoch.clone());
+        let (lease, epoch) = (lease.cloned(), epoch.clone());
         // On a task of its own: a caller that gives up must not undo a start that others wait for.
         let starting = tokio::spawn(async move {
             let started = tokio::select! {
                 () = epoch.cancelled() => Err(ToolServerError::Cleared),
-                started = children.start(&manifest, &scope, lease.as_ref()) => started.map(Arc::new),
+                started = children.start(&manifest, &purpose, lease.as_ref()) => started.map(Arc::new),
             };
             match &started {
                 Ok(child) => {
@@ -207,7 +215,8 @@ impl Children {
             }
             started
         });
-        starting.await.unwrap_or(Err(ToolServerError::Cleared))
+        let child = starting.await.unwrap_or(Err(ToolServerError::Cleared))?;
+        Ok((slot, child))
     }
 
     /// Keeps the list of tools up to date with what a child says of it.
@@ -232,13 +241,12 @@ impl Children {
     async fn start(
         &self,
         manifest: &Manifest,
-        scope: &ScopeName,
+        purpose: &Purpose,
         lease: Option<&Arc<Lease>>,
     ) -> Result<Child, ToolServerError> {
         let server = manifest.name.clone();
         let began = Instant::now();
-        let may_write = *scope != ScopeName::read_only();
-        let launched = launch(manifest, may_write, lease).await?;
+        let launched = launch(manifest, purpose.may_write, lease).await?;
         if let Some(endpoint) = &launched.endpoint {
             self.redactor.learn("credentials endpoint token", endpoint.token());
         }
@@ -280,7 +288,7 @@ impl Children {
             }
         };
         tracing::info!(
-            server = %manifest.name, %scope, took = ?began.elapsed(), "tool server started"
+            server = %manifest.name, scope = %purpose.scope, took = ?began.elapsed(), "tool server started"
         );
         self.servers.learn(&manifest.name, clean(&self.redactor, tools));
         Ok(Child {

@@ -186,6 +186,14 @@ impl Manifest {
         self.file.credentials.as_ref()
     }
 
+    /// The scope that its calls get where they only look.
+    pub fn looks_with(&self) -> ScopeName {
+        self.file
+            .credentials
+            .as_ref()
+            .map_or_else(ScopeName::read_only, |needs| needs.scope.clone())
+    }
+
     /// The hosts and folders that the sandbox will have to let it reach.
     pub fn sandbox(&self) -> (&[String], &[String]) {
         (&self.file.sandbox.hosts, &self.file.sandbox.read)
