@@ -7,6 +7,8 @@
 //! Whatever fails on the way, the answer says so and went through the redactor; without an audit
 //! record nothing is done and nothing is said.
 
+mod shared;
+
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
@@ -18,71 +20,22 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::shared::{Shared, StartError};
 use crate::{
-    audit::{AuditError, AuditLog, Completion, Outcome},
-    aws::Aws,
-    broker::{Broker, BrokerError},
+    audit::{AuditError, Completion, Outcome},
+    broker::BrokerError,
     call::{Action, ActionKind, RawReply, Reply, ToolCall, ToolName},
-    config::{Config, ConfigError},
     lease::{Lease, Region},
     name::ServerName,
     native::{ContextWork, NativeCall, NativeTool},
-    policy::{PermittedCall, PolicyDecisionPoint},
+    policy::PermittedCall,
     redact::{Redacted, Redactor},
     session::Session,
-    toolserver::{Children, Manifest, ToolServerError, ToolServers},
+    toolserver::{Children, Manifest, ToolServerError},
 };
 
 /// Tool servers that are asked for their tools before they have been recorded get this long.
 const DISCOVERY: Duration = Duration::from_secs(30);
-
-/// What all sessions of a process share.
-#[derive(Debug)]
-pub struct Shared {
-    config: Arc<Config>,
-    policy: PolicyDecisionPoint,
-    broker: Broker,
-    audit: AuditLog,
-    servers: Arc<ToolServers>,
-    aws: Arc<Aws>,
-}
-
-/// Why nothing can be served.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The audit log cannot be written.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-}
-
-impl Shared {
-    /// Sets up what a configuration describes. Nothing is asked of AWS yet.
-    pub fn new(config: Config) -> Result<Self, StartError> {
-        let config = Arc::new(config);
-        let aws = Arc::new(Aws::default());
-        Ok(Self {
-            policy: PolicyDecisionPoint::new(&config),
-            broker: Broker::new(Arc::clone(&config), Arc::clone(&aws)),
-            audit: AuditLog::open(&config.audit_file)?,
-            servers: Arc::new(ToolServers::new(&config)?),
-            config,
-            aws,
-        })
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The tool servers.
-    pub fn servers(&self) -> &Arc<ToolServers> {
-        &self.servers
-    }
-}
 
 /// One session's way through policy, broker, tools and redactor.
 pub struct Enforcement {

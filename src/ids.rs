@@ -1,6 +1,23 @@
 //! Random names.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+
+/// Names a session. It is no secret and opens nothing by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// One that nobody has.
+    pub fn random() -> Self {
+        Self(random("ses_"))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// `prefix` and 128 random bits in hexadecimal.
 pub fn random(prefix: &str) -> String {

@@ -11,9 +11,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     clock,
+    ids::SessionId,
     name::{IntegrationName, ScopeName},
     secret::Secret,
-    session::SessionId,
 };
 
 /// An AWS access key. The key id is no secret; the other two parts are.

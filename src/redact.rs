@@ -191,7 +191,7 @@ fn edits(exact: &ExactSecrets, text: &[u8]) -> Vec<Edit> {
 fn find(exact: &ExactSecrets, text: &[u8], edits: &mut Vec<Edit>) -> bool {
     exact.find(text, edits);
     let words = Words::find(text);
-    let patterns = patterns::find(text, &words, edits);
+    let patterns = patterns::find(text, words.patterns, edits);
     let names = keys::find(text, &words, edits);
     patterns || names
 }

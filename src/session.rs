@@ -15,7 +15,6 @@
 mod context;
 
 use std::{
-    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,17 +22,7 @@ use std::{
 use serde_json::Value;
 
 pub use self::context::{CredentialContext, CredentialSet, LiteralKeys, Origin};
-use crate::{ids, lease::Region, principal::Principal};
-
-/// Names a session. It is no secret and opens nothing by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SessionId(String);
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::{ids::SessionId, lease::Region, principal::Principal};
 
 /// One agent's work.
 #[derive(Debug)]
@@ -54,7 +43,7 @@ impl Session {
     /// Opens a session for a principal, with nothing in it.
     pub fn open(principal: Principal) -> Self {
         Self {
-            id: SessionId(ids::random("ses_")),
+            id: SessionId::random(),
             principal,
             context: Mutex::default(),
             activity: Mutex::new(Activity { calls: 0, last: Instant::now() }),

@@ -13,6 +13,7 @@ mod answer;
 mod catalogue;
 mod children;
 mod command_line;
+mod deaths;
 mod endpoint;
 mod error;
 mod last_words;

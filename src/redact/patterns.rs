@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{Edit, words::Words};
+use super::Edit;
 
 /// A form of secret.
 pub(super) struct Pattern {
@@ -77,13 +77,13 @@ static RULES: LazyLock<Option<Vec<Regex>>> = LazyLock::new(|| {
     PATTERNS.iter().map(rule).collect()
 });
 
-/// Adds the places of all forms. Whether there may be more once escapes are undone.
-pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
+/// Adds the places of the forms of which a literal is `present`. Whether there may be more once escapes are undone.
+pub(super) fn find(text: &[u8], present: [bool; PATTERNS.len()], edits: &mut Vec<Edit>) -> bool {
     let Some(rules) = RULES.as_ref() else {
         return true; // never so, as a test shows
     };
     let mut more = false;
-    let present = PATTERNS.iter().zip(rules).zip(words.patterns).filter(|(_, present)| *present);
+    let present = PATTERNS.iter().zip(rules).zip(present).filter(|(_, present)| *present);
     for ((pattern, rule), _) in present {
         more |= pattern.label == OF_SEVERAL_LINES;
         for captures in rule.captures_iter(text) {
@@ -97,11 +97,11 @@ pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::words::Words, *};
 
     fn blotted(text: &str) -> Vec<(&'static str, &str)> {
         let mut edits = Vec::new();
-        find(text.as_bytes(), &Words::find(text.as_bytes()), &mut edits);
+        find(text.as_bytes(), Words::find(text.as_bytes()).patterns, &mut edits);
         edits.into_iter().map(|edit| (edit.label, &text[edit.range])).collect()
     }
 

@@ -10,17 +10,30 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::proxy::CallError;
 use crate::{
     call::RawReply,
     frame::{Envelope, slice_of},
 };
 
+/// What comes of a call.
+pub(super) type Answer = Result<RawReply, CallError>;
+
+/// Why a call has no reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum CallError {
+    /// The child has ended, or closed its stdout.
+    Ended,
+    /// The reply had this many bytes.
+    TooLong(usize),
+    /// The reply is no result of a tool call.
+    Malformed,
+}
+
 /// What a line of a child is.
 #[derive(Debug)]
 pub(super) enum Line {
     /// The answer to the call with this id.
-    Answer(u64, Result<RawReply, CallError>),
+    Answer(u64, Answer),
     /// Another message.
     Other,
     /// No message.

@@ -11,14 +11,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer::CallError,
     catalogue::{ServedTool, ToolServers, served},
+    deaths::Deaths,
     endpoint::Endpoint,
     error::ToolServerError,
     last_words::LastWords,
     launcher::launch,
     manifest::Manifest,
     process::Process,
-    proxy::{CallError, Connection},
+    proxy::Connection,
 };
 use crate::{
     call::RawReply,
@@ -27,11 +29,6 @@ use crate::{
     policy::PermittedCall,
     redact::Redactor,
 };
-
-/// A child that ended this often without an answer in between is left alone for a while.
-pub(super) const DEATHS: u32 = 2;
-/// For how long.
-pub(super) const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// What a child is for: calls of one tool server in one scope, and those that may write apart from
 /// those that only look.
@@ -59,8 +56,7 @@ struct Slot {
 #[derive(Default)]
 struct Place {
     child: Option<Arc<Child>>,
-    /// Ends without an answer in between, and the last one's time.
-    deaths: Option<(u32, Instant)>,
+    deaths: Deaths,
 }
 
 struct Child {
@@ -94,7 +90,7 @@ impl Children {
         let answer = timeout(manifest.timeout(), child.connection.call(tool, arguments)).await;
         let error = match answer {
             Ok(Ok(reply)) => {
-                slot.place.lock().await.deaths = None;
+                slot.place.lock().await.deaths.forget();
                 return Ok(reply);
             }
             Ok(Err(CallError::TooLong(bytes))) => {
@@ -127,7 +123,7 @@ impl Children {
             place.child = None;
             // One that is only slow was not dying.
             if !error.timed_out() {
-                place.count_death();
+                place.deaths.count();
             }
         }
         // Ended at once, not when the other calls that wait for it give up.
@@ -194,7 +190,7 @@ impl Children {
             // Calls that it still works on keep it; it ends after the last of them.
             place.child = None;
         }
-        if place.keeps_dying() {
+        if place.deaths.keep_on() {
             return Err(ToolServerError::KeepsDying { server: manifest.name.clone() });
         }
         let (children, manifest) = (Arc::clone(self), Arc::clone(manifest));
@@ -211,7 +207,7 @@ impl Children {
                     children.follow_changes(&manifest.name, child);
                 }
                 Err(ToolServerError::Cleared) => {}
-                Err(_) => place.count_death(),
+                Err(_) => place.deaths.count(),
             }
             started
         });
@@ -314,25 +310,6 @@ fn clean(redactor: &Redactor, tools: Vec<Map<String, Value>>) -> Vec<ServedTool>
 impl Place {
     fn is(&self, child: &Arc<Child>) -> bool {
         self.child.as_ref().is_some_and(|own| Arc::ptr_eq(own, child))
-    }
-
-    fn count_death(&mut self) {
-        let deaths = self.deaths.map_or(0, |(deaths, _)| deaths);
-        self.deaths = Some((deaths + 1, Instant::now()));
-    }
-
-    fn keeps_dying(&mut self) -> bool {
-        match self.deaths {
-            Some((deaths, last)) if deaths >= DEATHS => {
-                if last.elapsed() < LEFT_ALONE {
-                    return true;
-                }
-                // One more try; if that fails too, it is left alone again.
-                self.deaths = Some((DEATHS - 1, last));
-                false
-            }
-            _ => false,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    children::{DEATHS, LEFT_ALONE},
+    deaths::{DEATHS, LEFT_ALONE},
     launcher::LaunchError,
 };
 use crate::name::ServerName;

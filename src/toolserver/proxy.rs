@@ -34,7 +34,7 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
 };
 
-use super::answer::Line;
+use super::answer::{Answer, CallError, Line};
 use crate::{
     call::RawReply,
     frame::{Closed, Frame, FrameReader, FrameWriter},
@@ -60,9 +60,6 @@ struct Shared {
     next_id: AtomicU64,
 }
 
-/// What came for a call.
-type Answer = Result<RawReply, CallError>;
-
 #[derive(Default)]
 struct Waiting {
     calls: HashMap<u64, oneshot::Sender<Answer>>,
@@ -79,17 +76,6 @@ pub(super) enum ConnectError {
     Handshake(#[source] Box<ClientInitializeError>),
     #[error("it does not list its tools")]
     List(#[source] ServiceError),
-}
-
-/// Why a call has no reply.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum CallError {
-    /// The child has ended, or closed its stdout.
-    Ended,
-    /// The reply had this many bytes.
-    TooLong(usize),
-    /// The reply is no result of a tool call.
-    Malformed,
 }
 
 struct Client {
