@@ -5,14 +5,18 @@
 //! policy too.
 
 mod aws;
+mod leases;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
+
+pub use self::leases::Leases;
 use crate::{
+    audit::{AuditError, AuditLog},
     aws::{Aws, Failure},
     config::{Config, environment::UnreadableSecret},
     lease::{Lease, LeaseRequest, LeaseSource, Region},
@@ -28,27 +32,17 @@ const RENEW_AHEAD: Duration = Duration::from_mins(5);
 const LAST_USE: Duration = Duration::from_secs(15);
 /// An environment without credentials is looked at again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How long an issuance may take, a login by another program included.
+const ISSUANCE: Duration = Duration::from_mins(1);
 
 /// Issues leases.
 #[derive(Debug)]
 pub struct Broker {
     config: Arc<Config>,
     aws: Arc<Aws>,
-    leases: Mutex<HashMap<LeaseRequest, Slot>>,
+    audit: Arc<AuditLog>,
     /// When the server's environment was last found to have no credentials.
     nothing_found: Mutex<Option<Instant>>,
-}
-
-/// One lease, or the wait for it.
-type Slot = Arc<tokio::sync::Mutex<Option<Arc<Lease>>>>;
-
-/// A lease, and whether it was issued just now.
-#[derive(Debug)]
-pub struct Issued {
-    /// The lease.
-    pub lease: Arc<Lease>,
-    /// Whether it is new, and its issuance not in the audit log yet.
-    pub fresh: bool,
 }
 
 /// Why there is no lease.
@@ -104,6 +98,15 @@ pub enum BrokerError {
     /// AWS answered without what its API promises.
     #[error("AWS answered {0} without credentials: the endpoint is no working STS")]
     Incomplete(&'static str),
+    /// It took too long.
+    #[error(
+        "{0} gave no credentials within a minute: log in again on the server's machine, or check \
+         what `credential_process` and the network do there"
+    )]
+    TimedOut(LeaseSource),
+    /// The issuance cannot be written to the audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 impl BrokerError {
@@ -117,37 +120,39 @@ impl BrokerError {
 }
 
 impl Broker {
-    /// A broker for the integrations of a configuration.
-    pub fn new(config: Arc<Config>, aws: Arc<Aws>) -> Self {
-        Self { config, aws, leases: Mutex::default(), nothing_found: Mutex::default() }
+    /// A broker for the integrations of a configuration, which tells the audit log of each lease.
+    pub fn new(config: Arc<Config>, aws: Arc<Aws>, audit: Arc<AuditLog>) -> Self {
+        Self { config, aws, audit, nothing_found: Mutex::default() }
     }
 
-    /// The lease for a permitted call, in the session's region or the one that the call names. The
-    /// redactor learns its secrets, and those of the base credential, before anyone has them.
+    /// The lease for a permitted call, in the session's region or the one that the call names. A
+    /// new one is kept in `leases`; before anyone has it, the redactor has learned its secrets and
+    /// those of the base credential, and the audit log holds its issuance.
     pub async fn lease(
         &self,
         permitted: &PermittedCall,
         region: Option<Region>,
+        leases: &Leases,
         redactor: &Redactor,
-    ) -> Result<Issued, BrokerError> {
+    ) -> Result<Arc<Lease>, BrokerError> {
         let session = &permitted.call().session;
         let request = self.request(session, permitted.scope(), region).await?;
-        let slot = Arc::clone(self.leases().entry(request.clone()).or_default());
+        let slot = leases.slot(&request);
         // Held while the lease is issued: whoever else wants it waits for this one.
         let mut slot = slot.lock().await;
         if let Some(lease) = slot.as_ref().filter(|lease| good(lease)) {
-            return Ok(Issued { lease: Arc::clone(lease), fresh: false });
+            return Ok(Arc::clone(lease));
         }
-        match Box::pin(self.issue(session, request, redactor)).await {
+        match Box::pin(self.issue(permitted, request, redactor)).await {
             Ok(lease) => {
                 let lease = Arc::new(lease);
                 *slot = Some(Arc::clone(&lease));
-                Ok(Issued { lease, fresh: true })
+                Ok(lease)
             }
             Err(error) => match slot.as_ref().filter(|lease| lease.outlives(LAST_USE)) {
                 Some(lease) => {
                     tracing::warn!(lease = lease.id(), %error, "a lease could not be renewed");
-                    Ok(Issued { lease: Arc::clone(lease), fresh: false })
+                    Ok(Arc::clone(lease))
                 }
                 None => {
                     *slot = None;
@@ -155,15 +160,6 @@ impl Broker {
                 }
             },
         }
-    }
-
-    /// Forgets the leases of a session. They are wiped when the last call that uses them ends.
-    pub fn forget(&self, session: &Session) {
-        self.leases().retain(|request, _| request.session != *session.id());
-    }
-
-    fn leases(&self) -> MutexGuard<'_, HashMap<LeaseRequest, Slot>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn request(
@@ -195,17 +191,24 @@ impl Broker {
 
     async fn issue(
         &self,
-        session: &Session,
+        permitted: &PermittedCall,
         request: LeaseRequest,
         redactor: &Redactor,
     ) -> Result<Lease, BrokerError> {
-        let from_environment = request.source == LeaseSource::Environment;
+        let source = request.source.clone();
         // Off EC2 the SDK needs seconds to learn that there is no metadata service.
-        if from_environment && self.nothing_found_lately() {
+        if source == LeaseSource::Environment && self.nothing_found_lately() {
             return Err(BrokerError::NoneFound);
         }
-        let issuance = aws::Issuance { config: &self.config, aws: &self.aws, session, redactor };
-        let issued = issuance.issue(request).await;
+        let issuance = aws::Issuance {
+            config: &self.config,
+            aws: &self.aws,
+            audit: &self.audit,
+            call: permitted.call(),
+            redactor,
+        };
+        let issued = timeout(ISSUANCE, issuance.issue(request)).await;
+        let issued = issued.unwrap_or_else(|_| Err(BrokerError::TimedOut(source)));
         if let Err(BrokerError::NoneFound) = issued {
             *self.nothing_found.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(Instant::now());

@@ -4,11 +4,12 @@
 //! [`ToolCall`] → [`PermittedCall`](crate::policy::PermittedCall) → [`Lease`](crate::lease::Lease)
 //! → [`RawReply`] → [`Redacted`](crate::redact::Redacted)`<Reply>`.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use zeroize::Zeroize as _;
 
 use crate::{
     ids,
@@ -33,6 +34,14 @@ pub enum ToolName {
 impl ToolName {
     /// What stands between a tool server's name and its tool's.
     pub const SEPARATOR: &str = "__";
+    /// A tool's name is at most this long (MCP specification, "Tool Names").
+    pub const LONGEST: usize = 128;
+
+    /// Whether a text can be a tool's name (MCP specification, "Tool Names").
+    pub fn is_tool(text: &str) -> bool {
+        (1..=Self::LONGEST).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+    }
 }
 
 impl fmt::Display for ToolName {
@@ -71,6 +80,45 @@ pub struct Action {
     pub resource: Option<String>,
 }
 
+/// What a tool is called with. It may hold secrets: no `Debug` shows them, and they are wiped.
+#[derive(Default)]
+pub struct Arguments(Map<String, Value>);
+
+impl From<Map<String, Value>> for Arguments {
+    fn from(arguments: Map<String, Value>) -> Self {
+        Self(arguments)
+    }
+}
+
+impl Deref for Arguments {
+    type Target = Map<String, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Drop for Arguments {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// A call, not decided yet.
 #[derive(Debug)]
 pub struct ToolCall {
@@ -79,7 +127,7 @@ pub struct ToolCall {
     /// The tool.
     pub tool: ToolName,
     /// The arguments.
-    pub arguments: Map<String, Value>,
+    pub arguments: Arguments,
     /// What it does.
     pub action: Action,
     /// The scope that the tool wants where it only looks.
@@ -93,7 +141,7 @@ impl ToolCall {
     pub fn new(
         session: Arc<Session>,
         tool: ToolName,
-        arguments: Map<String, Value>,
+        arguments: Arguments,
         action: Action,
     ) -> Self {
         let correlation = ids::random("call_");
@@ -102,7 +150,7 @@ impl ToolCall {
 }
 
 /// What goes back for a call: the bytes of a `CallToolResult`, or of a JSON-RPC error object.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Reply {
     /// A `CallToolResult` object.
     Result {
@@ -191,8 +239,15 @@ impl RawReply {
     }
 }
 
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = if self.failed() { ", failed" } else { "" };
+        write!(f, "Reply({} bytes{failed})", self.json().len())
+    }
+}
+
 impl fmt::Debug for RawReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RawReply({} bytes)", self.0.json().len())
+        write!(f, "Raw{:?}", self.0)
     }
 }

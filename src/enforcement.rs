@@ -7,31 +7,32 @@
 //! Whatever fails on the way, the answer says so and went through the redactor; without an audit
 //! record nothing is done and nothing is said.
 
+mod epoch;
 mod shared;
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::FutureExt as _;
-use serde_json::{Map, Value};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::epoch::{Epoch, Epochs};
 pub use self::shared::{Shared, StartError};
 use crate::{
     audit::{AuditError, Completion, Outcome},
     broker::BrokerError,
-    call::{Action, ActionKind, RawReply, Reply, ToolCall, ToolName},
+    call::{Action, ActionKind, Arguments, RawReply, Reply, ToolCall, ToolName},
     lease::{Lease, Region},
     name::ServerName,
-    native::{ContextWork, NativeCall, NativeTool},
-    policy::PermittedCall,
+    native::{self, ContextWork, NativeCall, NativeTool},
+    policy::{Denial, PermittedCall},
     redact::{Redacted, Redactor},
-    session::Session,
-    toolserver::{Children, Manifest, ToolServerError},
+    session::{ContextCleared, Session},
+    toolserver::{Manifest, ToolServerError},
 };
 
 /// Tool servers that are asked for their tools before they have been recorded get this long.
@@ -41,10 +42,7 @@ const DISCOVERY: Duration = Duration::from_secs(30);
 pub struct Enforcement {
     shared: Arc<Shared>,
     session: Arc<Session>,
-    redactor: Arc<Redactor>,
-    children: Arc<Children>,
-    /// Cancelled, and replaced, when the context is cleared: what was begun before must not go on.
-    epoch: Mutex<CancellationToken>,
+    epochs: Epochs,
 }
 
 /// What a tool's name leads to.
@@ -53,19 +51,35 @@ enum Target {
     Served(Arc<Manifest>, String),
 }
 
+/// Why the tools of a tool server are not known. Its `Display` is fit for a log.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// There is no such tool server.
+    #[error("it is not enabled")]
+    NotEnabled,
+    /// Policy does not let it start.
+    #[error("policy `{}` does not permit it", .0.policy)]
+    Denied(Box<Denial>),
+    /// It needs credentials to start, and there are none.
+    #[error(transparent)]
+    NoLease(#[from] BrokerError),
+    /// It failed.
+    #[error(transparent)]
+    Server(#[from] ToolServerError),
+    /// It takes too long.
+    #[error("it takes too long to start; its tools will follow")]
+    TooSlow,
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
 impl Enforcement {
     /// Opens the way for a session.
     pub fn open(shared: Arc<Shared>, session: Arc<Session>) -> Result<Self, AuditError> {
         shared.audit.opened(&session)?;
-        let redactor = Arc::new(Redactor::default());
-        let children = Children::new(Arc::clone(&shared.servers), Arc::clone(&redactor));
-        Ok(Self {
-            shared,
-            session,
-            redactor,
-            children: Arc::new(children),
-            epoch: Mutex::default(),
-        })
+        let epochs = Epochs::new(Arc::clone(&session), Arc::clone(&shared.servers));
+        Ok(Self { shared, session, epochs })
     }
 
     /// What all sessions share.
@@ -87,50 +101,56 @@ impl Enforcement {
     pub async fn call(
         &self,
         tool: &str,
-        arguments: Map<String, Value>,
+        arguments: impl Into<Arguments>,
         cancelled: &CancellationToken,
     ) -> Option<Redacted<Reply>> {
-        let call = caught(self.enforce(tool, arguments, cancelled)).await;
-        call.unwrap_or_else(|defect| Some(self.redactor.reply(RawReply::error(defect.to_string()))))
+        let epoch = self.epochs.present();
+        let call = caught(self.enforce(tool, arguments.into(), &epoch, cancelled)).await;
+        call.unwrap_or_else(|defect| Some(error(&epoch.redactor, defect)))
     }
 
     async fn enforce(
         &self,
         tool: &str,
-        arguments: Map<String, Value>,
+        arguments: Arguments,
+        epoch: &Epoch,
         cancelled: &CancellationToken,
     ) -> Option<Redacted<Reply>> {
-        let _under_way = self.session.begin_call();
-        let mut epoch = self.epoch();
         let Some(target) = self.target(tool) else {
             // MCP specification, "Error handling" of tools: an unknown tool is a protocol error.
-            let unknown = format!("unknown tool `{tool}`: tools/list names those that there are");
-            return Some(self.redactor.reply(RawReply::protocol_error(-32602, unknown)));
+            let name: String = tool.chars().take(ToolName::LONGEST).collect();
+            let unknown = format!("unknown tool `{name}`: tools/list names those that there are");
+            return Some(epoch.redactor.reply(RawReply::protocol_error(-32602, unknown)));
         };
-        let decision = self.shared.policy.decide(self.tool_call(&target, arguments));
-        if let Err(error) = self.shared.audit.decided(&decision) {
-            return Some(self.unaudited(&error));
-        }
-        let permitted = match decision {
-            Ok(permitted) => permitted,
-            Err(denial) => return Some(self.redactor.reply(RawReply::error(denial.reason))),
+        // To clear the session is the way out when too many calls hang; and it must not stop half
+        // way, as it would with the epoch that it ends.
+        let clears = matches!(target, Target::Native(NativeTool::Clear));
+        let limit = if clears { usize::MAX } else { self.shared.config.limits.calls };
+        let Some(_under_way) = self.session.begin_call(limit) else {
+            let many = format!("{limit} calls of this session are under way: wait for some to end");
+            return Some(error(&epoch.redactor, many));
         };
-        let (mut cancelled, never) = (cancelled, CancellationToken::new());
-        if matches!(target, Target::Native(NativeTool::Clear)) {
-            // It ends the epoch itself, and must not stop half way.
-            (epoch, cancelled) = (never.clone(), &never);
-        }
+        let permitted = match self.decide(tool_call(&self.session, &target, arguments, epoch)) {
+            Ok(Ok(permitted)) => permitted,
+            Ok(Err(denial)) => return Some(error(&epoch.redactor, denial.reason)),
+            Err(unaudited) => return Some(refused(&epoch.redactor, &unaudited)),
+        };
         let began = Instant::now();
-        let running = caught(self.run(&target, &permitted, &epoch));
         let (raw, mut outcome) = tokio::select! {
             biased;
-            () = cancelled.cancelled() => (RawReply::error("cancelled"), Outcome::Cancelled),
-            () = epoch.cancelled() => (RawReply::error(ToolServerError::Cleared.to_string()), Outcome::Cancelled),
-            ran = running => ran.unwrap_or_else(|defect| {
-                (RawReply::error(defect.to_string()), Outcome::Panicked)
-            }),
+            () = cancelled.cancelled(), if !clears => {
+                (RawReply::error("cancelled"), Outcome::Cancelled)
+            }
+            () = epoch.over(), if !clears => {
+                (RawReply::error(ContextCleared.to_string()), Outcome::Cancelled)
+            }
+            ran = caught(self.run(&target, &permitted, epoch)) => match ran {
+                Ok(Ok(reply)) => (reply, Outcome::Answered),
+                Ok(Err(Refusal { words, outcome })) => (RawReply::error(words), outcome),
+                Err(defect) => (RawReply::error(defect.to_string()), Outcome::Panicked),
+            },
         };
-        let reply = self.redactor.reply(raw);
+        let reply = epoch.redactor.reply(raw);
         if outcome == Outcome::Answered && reply.get().failed() {
             outcome = Outcome::Failed;
         }
@@ -140,58 +160,69 @@ impl Enforcement {
             bytes: reply.get().json().len(),
             redactions: reply.redactions(),
         };
-        if let Err(error) = self.shared.audit.completed(permitted.call(), completion) {
-            return Some(self.unaudited(&error));
+        if let Err(unaudited) = self.shared.audit.completed(permitted.call(), completion) {
+            return Some(refused(&epoch.redactor, &unaudited));
         }
         (!cancelled.is_cancelled()).then_some(reply)
     }
 
-    /// Forgets the session's credentials and service, and ends all that was made with them.
+    /// Forgets the session's credentials and service, and ends all that was made with them. When
+    /// this returns the children are gone.
     pub async fn clear(&self, cause: &'static str) {
-        self.session.clear();
-        let epoch = std::mem::take(&mut *self.epoch.lock().unwrap_or_else(PoisonError::into_inner));
-        epoch.cancel();
-        self.children.end().await;
-        self.shared.broker.forget(&self.session);
-        self.redactor.forget();
+        let ended = self.epochs.next();
+        ended.children.end().await;
         if let Err(error) = self.shared.audit.cleared(&self.session, cause) {
             tracing::error!(%error, "the end of a session's context is not in the audit log");
         }
         tracing::info!(session = %self.session.id(), cause, "context cleared");
     }
 
+    /// Whether there is anything that [`Enforcement::clear`] would forget or end.
+    pub fn holds_anything(&self) -> bool {
+        self.epochs.hold_anything()
+    }
+
     /// Asks a tool server whose tools are not known which it has.
-    pub async fn discover(&self, name: &ServerName) -> Result<(), String> {
-        let manifest = self.shared.servers.manifest(name).ok_or("it is not enabled")?;
-        let epoch = self.epoch();
+    pub async fn discover(&self, name: &ServerName) -> Result<(), DiscoveryError> {
+        let manifest = self.shared.servers.manifest(name).ok_or(DiscoveryError::NotEnabled)?;
+        let epoch = self.epochs.present();
         let action = Action {
             name: format!("subrosa.tools.List.{name}"),
             kind: ActionKind::Session,
             resource: None,
         };
         let tool = ToolName::Served { server: name.clone(), tool: "tools/list".into() };
-        let mut call = ToolCall::new(Arc::clone(&self.session), tool, Map::new(), action);
+        let mut call = ToolCall::new(Arc::clone(&self.session), tool, Arguments::default(), action);
         call.looks_with = manifest.looks_with();
-        let decision = self.shared.policy.decide(call);
-        self.shared.audit.decided(&decision).map_err(|error| error.to_string())?;
-        let permitted = decision.map_err(|denial| denial.reason)?;
+        let permitted = self.decide(call)?.map_err(DiscoveryError::Denied)?;
+        let began = Instant::now();
+        let discovered = timeout(DISCOVERY, self.learn_tools(manifest, &permitted, &epoch)).await;
+        let discovered = discovered.unwrap_or(Err(DiscoveryError::TooSlow));
+        let outcome = match &discovered {
+            Ok(()) => Outcome::Answered,
+            Err(DiscoveryError::TooSlow) => Outcome::TimedOut,
+            Err(_) => Outcome::Failed,
+        };
+        let completion = Completion { outcome, took: began.elapsed(), bytes: 0, redactions: 0 };
+        self.shared.audit.completed(permitted.call(), completion)?;
+        discovered
+    }
+
+    async fn learn_tools(
+        &self,
+        manifest: &Arc<Manifest>,
+        permitted: &PermittedCall,
+        epoch: &Epoch,
+    ) -> Result<(), DiscoveryError> {
         let lease = match manifest.credentials() {
             None => None,
-            Some(needs) => match self.lease(&permitted, None).await {
+            Some(needs) => match self.lease(permitted, None, epoch).await {
                 Ok(lease) => Some(lease),
-                Err(Refusal(words)) if needs.at_start => return Err(words),
+                Err(error) if needs.at_start => return Err(error.into()),
                 Err(_) => None,
             },
         };
-        let discovery = self.children.discover(manifest, &permitted, lease.as_ref(), &epoch);
-        match timeout(DISCOVERY, discovery).await {
-            Ok(discovered) => discovered.map_err(|error| error.to_string()),
-            Err(_) => Err(String::from("it takes too long to start; its tools will follow")),
-        }
-    }
-
-    fn epoch(&self) -> CancellationToken {
-        self.epoch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Ok(epoch.children.discover(manifest, permitted, lease.as_ref()).await?)
     }
 
     fn target(&self, tool: &str) -> Option<Target> {
@@ -201,135 +232,111 @@ impl Enforcement {
         let (server, tool) = tool.split_once(ToolName::SEPARATOR)?;
         let manifest = self.shared.servers.manifest(&server.parse().ok()?)?;
         // Before it has told its tools any name may be one of them; policy knows what it allows.
-        let tools = self.shared.servers.tools(&manifest.name);
-        let known = tools.is_none_or(|tools| tools.iter().any(|known| known.name == tool));
+        let known = match self.shared.servers.tools(&manifest.name) {
+            Some(tools) => tools.iter().any(|known| known.name == tool),
+            None => ToolName::is_tool(tool),
+        };
         known.then(|| Target::Served(Arc::clone(manifest), tool.to_owned()))
     }
 
-    fn tool_call(&self, target: &Target, arguments: Map<String, Value>) -> ToolCall {
-        let (tool, mut action) = match target {
-            Target::Native(native) => (ToolName::Native(native.name()), native.action(&arguments)),
-            Target::Served(manifest, tool) => (
-                ToolName::Served { server: manifest.name.clone(), tool: tool.clone() },
-                manifest.action(tool, &arguments),
-            ),
-        };
-        // The caller's own words go into the audit log.
-        action.name = self.redactor.text(&action.name).into_inner();
-        action.resource = action.resource.map(|text| {
-            let text = self.redactor.text(&text).into_inner();
-            text.chars().take(200).collect()
-        });
-        let mut call = ToolCall::new(Arc::clone(&self.session), tool, arguments, action);
-        if let Target::Served(manifest, _) = target {
-            call.looks_with = manifest.looks_with();
-        }
-        call
+    /// Asks policy, and tells the audit log what it said.
+    fn decide(&self, call: ToolCall) -> Result<Result<PermittedCall, Box<Denial>>, AuditError> {
+        let decision = self.shared.policy.decide(call);
+        self.shared.audit.decided(&decision)?;
+        Ok(decision)
     }
 
     async fn run(
         &self,
         target: &Target,
         permitted: &PermittedCall,
-        epoch: &CancellationToken,
-    ) -> (RawReply, Outcome) {
-        let ran = match target {
-            Target::Native(native) => Box::pin(self.run_native(*native, permitted)).await,
+        epoch: &Epoch,
+    ) -> Result<RawReply, Refusal> {
+        match target {
+            Target::Native(native) => Box::pin(self.run_native(*native, permitted, epoch)).await,
             Target::Served(manifest, tool) => {
-                self.run_served(manifest, tool, permitted, epoch).await
+                let lease = match manifest.credentials() {
+                    None => None,
+                    Some(_) => Some(self.lease(permitted, None, epoch).await?),
+                };
+                Ok(epoch.children.call(manifest, permitted, lease.as_ref(), tool).await?)
             }
-        };
-        match ran {
-            Ok(reply) => (reply, Outcome::Answered),
-            Err((Refusal(words), outcome)) => (RawReply::error(words), outcome),
         }
     }
 
-    async fn run_native(&self, native: NativeTool, permitted: &PermittedCall) -> Ran {
-        let call = native.read(&permitted.call().arguments).map_err(failed)?;
+    async fn run_native(
+        &self,
+        native: NativeTool,
+        permitted: &PermittedCall,
+        epoch: &Epoch,
+    ) -> Result<RawReply, Refusal> {
+        let call = native.read(&permitted.call().arguments).map_err(Refusal::failed)?;
         match call {
             NativeCall::Context(call) => {
                 let lease = if call.shows_lease() {
-                    Some(self.try_lease(permitted, None).await?)
+                    Some(self.lease(permitted, None, epoch).await)
                 } else {
                     None
                 };
-                let clears = call.clears();
                 let work = ContextWork {
                     session: &self.session,
                     config: &self.shared.config,
-                    redactor: &self.redactor,
+                    redactor: &epoch.redactor,
                 };
-                let reply = call.run(&work, lease);
-                if clears {
-                    self.clear("clear_credential_context").await;
-                }
-                Ok(reply)
+                self.epochs.within(epoch, || call.run(&work, lease)).map_err(Refusal::failed)
             }
             NativeCall::Triage(call) => {
-                let region = call.region().cloned();
-                let lease =
-                    self.lease(permitted, region).await.map_err(|r| (r, Outcome::Failed))?;
+                let lease = self.lease(permitted, call.region().cloned(), epoch).await?;
                 let limit = self.shared.config.limits.native_timeout;
-                timeout(limit, call.run(&self.shared.aws, &lease)).await.map_err(|_| {
+                let work = call.run(&self.shared.aws, &lease, &epoch.redactor);
+                timeout(limit, work).await.map_err(|_| {
                     let limit = humantime::format_duration(limit);
-                    (Refusal(format!("AWS did not answer within {limit}")), Outcome::TimedOut)
+                    let words = format!("AWS did not answer within {limit}");
+                    Refusal { words, outcome: Outcome::TimedOut }
                 })
+            }
+            NativeCall::Clear => {
+                self.clear("clear_credential_context").await;
+                Ok(native::cleared())
             }
         }
     }
 
-    async fn run_served(
-        &self,
-        manifest: &Arc<Manifest>,
-        tool: &str,
-        permitted: &PermittedCall,
-        epoch: &CancellationToken,
-    ) -> Ran {
-        let lease = match manifest.credentials() {
-            None => None,
-            Some(_) => Some(self.lease(permitted, None).await.map_err(|r| (r, Outcome::Failed))?),
-        };
-        self.children.call(manifest, permitted, lease.as_ref(), tool, epoch).await.map_err(
-            |error| {
-                let outcome = if error.timed_out() { Outcome::TimedOut } else { Outcome::Failed };
-                (Refusal(error.to_string()), outcome)
-            },
-        )
-    }
-
-    /// The lease for a permitted call, with its issuance in the audit log.
     async fn lease(
         &self,
         permitted: &PermittedCall,
         region: Option<Region>,
-    ) -> Result<Arc<Lease>, Refusal> {
-        let lease = self.try_lease(permitted, region).await.map_err(|(refusal, _)| refusal)?;
-        lease.map_err(|error| Refusal(error.words()))
+        epoch: &Epoch,
+    ) -> Result<Arc<Lease>, BrokerError> {
+        let leased = self.shared.broker.lease(permitted, region, &epoch.leases, &epoch.redactor);
+        leased.await.inspect_err(|error| tracing::warn!(%error, "no lease"))
     }
+}
 
-    async fn try_lease(
-        &self,
-        permitted: &PermittedCall,
-        region: Option<Region>,
-    ) -> Result<Result<Arc<Lease>, BrokerError>, (Refusal, Outcome)> {
-        let issued = match self.shared.broker.lease(permitted, region, &self.redactor).await {
-            Ok(issued) => issued,
-            Err(error) => {
-                tracing::warn!(%error, "no lease");
-                return Ok(Err(error));
-            }
-        };
-        if issued.fresh {
-            self.shared.audit.issued(permitted.call(), &issued.lease).map_err(failed)?;
-        }
-        Ok(Ok(issued.lease))
+fn tool_call(
+    session: &Arc<Session>,
+    target: &Target,
+    arguments: Arguments,
+    epoch: &Epoch,
+) -> ToolCall {
+    let (tool, mut action) = match target {
+        Target::Native(native) => (ToolName::Native(native.name()), native.action(&arguments)),
+        Target::Served(manifest, tool) => (
+            ToolName::Served { server: manifest.name.clone(), tool: tool.clone() },
+            manifest.action(tool, &arguments),
+        ),
+    };
+    // The caller's own words go into the audit log.
+    action.name = epoch.redactor.text(&action.name).into_inner();
+    action.resource = action.resource.map(|text| {
+        let text = epoch.redactor.text(&text).into_inner();
+        text.chars().take(200).collect()
+    });
+    let mut call = ToolCall::new(Arc::clone(session), tool, arguments, action);
+    if let Target::Served(manifest, _) = target {
+        call.looks_with = manifest.looks_with();
     }
-
-    fn unaudited(&self, error: &AuditError) -> Redacted<Reply> {
-        tracing::error!(%error, "a call was refused");
-        self.redactor.reply(RawReply::error(error.to_string()))
-    }
+    call
 }
 
 /// Our own code broke: a panic, which must not become silence.
@@ -344,12 +351,37 @@ async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Defect> {
 }
 
 /// Why a call has no reply of its own, for the model.
-struct Refusal(String);
+struct Refusal {
+    words: String,
+    outcome: Outcome,
+}
 
-type Ran = Result<RawReply, (Refusal, Outcome)>;
+impl Refusal {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self { words: error.to_string(), outcome: Outcome::Failed }
+    }
+}
 
-fn failed(error: impl std::fmt::Display) -> (Refusal, Outcome) {
-    (Refusal(error.to_string()), Outcome::Failed)
+impl From<BrokerError> for Refusal {
+    fn from(error: BrokerError) -> Self {
+        Self::failed(error.words())
+    }
+}
+
+impl From<ToolServerError> for Refusal {
+    fn from(error: ToolServerError) -> Self {
+        let outcome = if error.timed_out() { Outcome::TimedOut } else { Outcome::Failed };
+        Self { words: error.to_string(), outcome }
+    }
+}
+
+fn error(redactor: &Redactor, words: impl std::fmt::Display) -> Redacted<Reply> {
+    redactor.reply(RawReply::error(words.to_string()))
+}
+
+fn refused(redactor: &Redactor, unaudited: &AuditError) -> Redacted<Reply> {
+    tracing::error!(error = %unaudited, "a call was refused");
+    error(redactor, unaudited)
 }
 
 #[cfg(test)]

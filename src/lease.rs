@@ -122,7 +122,7 @@ pub enum Delivery {
     #[default]
     Endpoint,
     /// In the `AWS_*` variables of its environment; it is started anew when the lease is renewed.
-    Env,
+    Environment,
 }
 
 /// Which base credential a lease comes from.
@@ -168,6 +168,15 @@ pub struct Identity {
     pub arn: String,
 }
 
+impl Identity {
+    /// The identity that an ARN names (`arn:aws:sts::123456789012:assumed-role/…`, AWS General
+    /// Reference, "Amazon Resource Names").
+    pub(crate) fn from_arn(arn: String) -> Option<Self> {
+        let account = arn.split(':').nth(4)?.to_owned();
+        Some(Self { account, arn })
+    }
+}
+
 /// A short-lived credential. Dropping the last reference wipes it.
 #[derive(Debug)]
 pub struct Lease {
@@ -182,7 +191,7 @@ pub struct Lease {
 impl Lease {
     /// A lease that a broker has issued. `scoped` is false where AWS could not be asked to limit
     /// it: keys that were temporary already are used as they are.
-    pub fn new(
+    pub(crate) fn new(
         id: String,
         request: LeaseRequest,
         keys: AwsKeys,
@@ -191,6 +200,11 @@ impl Lease {
         scoped: bool,
     ) -> Self {
         Self { id, request, keys, expires_at, identity, scoped }
+    }
+
+    /// The same lease, with the identity that AWS gave when asked with it.
+    pub(crate) fn identified(self, identity: Identity) -> Self {
+        Self { identity, ..self }
     }
 
     /// The lease's own id, as it stands in the audit log.

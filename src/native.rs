@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     arguments::InvalidArguments,
-    context::{ContextCall, ContextWork},
+    context::{ContextCall, ContextWork, cleared},
     triage::TriageCall,
 };
 use crate::{
@@ -53,6 +53,8 @@ pub enum NativeCall {
     Context(ContextCall),
     /// It works with a lease.
     Triage(TriageCall),
+    /// It ends what the session has made, which takes more than the session.
+    Clear,
 }
 
 impl From<ContextCall> for NativeCall {
@@ -161,7 +163,7 @@ impl NativeTool {
             Self::SetService => ContextCall::SetService(read(arguments)?).into(),
             Self::GetService => nothing().map(|_| ContextCall::GetService)?.into(),
             Self::ExtractFromStackJob => ContextCall::ExtractFromStackJob(read(arguments)?).into(),
-            Self::Clear => nothing().map(|_| ContextCall::Clear)?.into(),
+            Self::Clear => nothing().map(|_| NativeCall::Clear)?,
             Self::ListClusters => TriageCall::ListClusters(read(arguments)?).into(),
             Self::ListServices => TriageCall::ListServices(read(arguments)?).into(),
             Self::DescribeService => TriageCall::DescribeService(read(arguments)?).into(),

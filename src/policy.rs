@@ -131,11 +131,9 @@ fn deny_unknown(call: ToolCall) -> Box<Denial> {
 mod tests {
     use std::{path::Path, sync::Arc};
 
-    use serde_json::Map;
-
     use super::*;
     use crate::{
-        call::{Action, ToolName},
+        call::{Action, Arguments, ToolName},
         principal::Principal,
         session::Session,
     };
@@ -144,7 +142,7 @@ mod tests {
         let config = Config::parse(config, Path::new("."), None).unwrap();
         let session = Arc::new(Session::open(Principal::new("uid:1", "alice")));
         let action = Action { name: name.into(), kind, resource: None };
-        let call = ToolCall::new(session, ToolName::Native("x"), Map::new(), action);
+        let call = ToolCall::new(session, ToolName::Native("x"), Arguments::default(), action);
         PolicyDecisionPoint::new(&config).decide(call)
     }
 

@@ -25,6 +25,7 @@ use std::{
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use self::{exact::ExactSecrets, view::View, words::Words};
 use crate::{
@@ -66,7 +67,12 @@ impl<T> Redacted<T> {
 struct Edit {
     range: Range<usize>,
     label: &'static str,
+    /// Whether it is a JSON number, which what stands in its place is not.
+    unquoted: bool,
 }
+
+/// So many secrets that were found by their names are looked for without them.
+const NAMED: usize = 64;
 
 /// Said instead of a reply that could not be redacted without breaking it.
 const WITHHELD: &str = "The reply was withheld: it holds a secret in a place where it cannot be \
@@ -98,9 +104,21 @@ impl Redactor {
         }
     }
 
-    /// Forgets all secrets, and wipes them.
-    pub fn forget(&self) {
-        *self.exact.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    /// Remembers the value of something whose name promises a secret, if that cannot be mistaken
+    /// for ordinary text: it may come again without its name, in a log line for instance.
+    pub fn learn_named(&self, name: &str, value: &str) {
+        if keys::is_secret(name, value) && keys::is_unmistakable(value.as_bytes()) {
+            self.learn_values(&[Zeroizing::new(value.as_bytes().to_vec())]);
+        }
+    }
+
+    fn learn_values(&self, values: &[Zeroizing<Vec<u8>>]) {
+        for value in values {
+            let mut exact = self.exact.write().unwrap_or_else(PoisonError::into_inner);
+            if !exact.knows(value) && exact.count(keys::LABEL) < NAMED {
+                *exact = Arc::new(exact.with_plain(keys::LABEL, value));
+            }
+        }
     }
 
     /// Takes the secrets out of a reply.
@@ -145,7 +163,9 @@ impl Redactor {
     /// The text without its secrets, or `None` if there are none in it.
     fn frame(&self, text: &[u8]) -> (Option<Bytes>, usize) {
         let exact = Arc::clone(&self.exact.read().unwrap_or_else(PoisonError::into_inner));
-        let edits = merged(edits(&exact, text));
+        let mut values = Vec::new();
+        let edits = merged(edits(&exact, text, &mut values));
+        self.learn_values(&values);
         if edits.is_empty() {
             return (None, 0);
         }
@@ -153,9 +173,10 @@ impl Redactor {
         let mut at = 0;
         for edit in &edits {
             clean.extend_from_slice(text.get(at..edit.range.start).unwrap_or_default());
-            clean.extend_from_slice(b"[redacted: ");
-            clean.extend_from_slice(edit.label.as_bytes());
-            clean.push(b']');
+            let quote = if edit.unquoted { "\"" } else { "" };
+            for part in [quote, "[redacted: ", edit.label, "]", quote] {
+                clean.extend_from_slice(part.as_bytes());
+            }
             at = edit.range.end;
         }
         clean.extend_from_slice(text.get(at..).unwrap_or_default());
@@ -163,9 +184,11 @@ impl Redactor {
     }
 }
 
-fn edits(exact: &ExactSecrets, text: &[u8]) -> Vec<Edit> {
+/// Finds what is to be blotted out, and the values that were found by their names.
+fn edits(exact: &ExactSecrets, text: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) -> Vec<Edit> {
     let mut edits = Vec::new();
     let more = find(exact, text, &mut edits);
+    values.extend(named(&edits, text));
     // `\u0041` and `\/` can hide anything; other escapes only what is known to hold such characters.
     let hidden = || {
         memchr::memmem::find(text, b"\\u").is_some() || memchr::memmem::find(text, b"\\/").is_some()
@@ -181,10 +204,25 @@ fn edits(exact: &ExactSecrets, text: &[u8]) -> Vec<Edit> {
         view = deeper;
         let mut found = Vec::new();
         find(exact, view.bytes(), &mut found);
-        edits
-            .extend(found.into_iter().map(|edit| Edit { range: view.origin(&edit.range), ..edit }));
+        values.extend(named(&found, view.bytes()));
+        edits.extend(found.into_iter().map(|edit| Edit {
+            range: view.origin(&edit.range),
+            label: edit.label,
+            // A quote would need as many escapes as the level is deep.
+            unquoted: false,
+        }));
     }
     edits
+}
+
+/// The values among the edits of a level that were found by their names.
+fn named(edits: &[Edit], text: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
+    let named = edits.iter().filter(|edit| edit.label == keys::LABEL);
+    let values = named.filter_map(|edit| text.get(edit.range.clone()));
+    values
+        .filter(|value| keys::is_unmistakable(value))
+        .take(NAMED)
+        .map(|value| Zeroizing::new(value.to_vec()))
 }
 
 /// Adds what stands on one level. Whether there may be more once its escapes are undone.
@@ -264,11 +302,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_is_not_found() {
-        let redactor = redactor(&["correct horse battery"]);
-        assert!(!redactor.text("a correct horse battery b").get().contains("horse"));
-        redactor.forget();
-        assert!(redactor.text("a correct horse battery b").get().contains("horse"));
+    fn a_secret_that_was_found_by_its_name_is_found_without_it() {
+        let redactor = Redactor::default();
+        let definition = json!({"environment": [{"name": "DB_PASSWORD", "value": "Xk29fLmQ71vB"}]});
+        let again = json!({"content": [{"text": "login with Xk29fLmQ71vB failed"}]});
+        assert!(reply(&redactor, &again).contains("Xk29"));
+        reply(&redactor, &json!({"content": [{"text": definition.to_string()}]}));
+        assert!(!reply(&redactor, &again).contains("Xk29"));
+
+        let redactor = Redactor::default();
+        redactor.learn_named("CLUSTER", "Xk29fLmQ71vB");
+        assert!(reply(&redactor, &again).contains("Xk29"));
+        redactor.learn_named("API_TOKEN", "Xk29fLmQ71vB");
+        assert!(!reply(&redactor, &again).contains("Xk29"));
+    }
+
+    #[test]
+    fn only_so_many_are_learned_by_their_names() {
+        let redactor = Redactor::default();
+        for number in 0..1000 {
+            redactor.learn_named("password", &format!("Xk29fLmQ71vB-{number}"));
+        }
+        assert_eq!(redactor.exact.read().unwrap().count(keys::LABEL), NAMED);
+    }
+
+    #[test]
+    fn a_number_that_is_a_secret_becomes_a_string() {
+        let text = reply(&Redactor::default(), &json!({"content": [], "password": 20_240_817}));
+        assert!(text.contains(r#""password":"[redacted: secret value]""#), "{text}");
     }
 
     #[test]

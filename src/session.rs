@@ -1,15 +1,24 @@
 //! A session: one agent's work, with one credential context of its own.
 //!
 //! Isolation is by construction. There is no registry to look a context up in and no way to make
-//! one: a context lives inside its [`Session`], and whoever has no session has no context.
+//! one: a context lives inside its [`Session`], and whoever has no session has no context. This is
+//! all that there is to ask:
 //!
-//! ```compile_fail
-//! let context = subrosa::session::CredentialContext::new();
 //! ```
-//! ```compile_fail
-//! fn credentials(context: &subrosa::session::CredentialContext) {
-//!     context.credentials();
+//! fn credentials(session: &subrosa::session::Session) -> Option<subrosa::session::CredentialSet> {
+//!     session.credentials()
 //! }
+//! ```
+//!
+//! Without a session there is nothing to ask, and the context itself cannot be made or named:
+//!
+//! ```compile_fail,E0061
+//! fn credentials() -> Option<subrosa::session::CredentialSet> {
+//!     subrosa::session::Session::credentials()
+//! }
+//! ```
+//! ```compile_fail,E0603
+//! use subrosa::session::context::CredentialContext;
 //! ```
 
 mod context;
@@ -21,7 +30,8 @@ use std::{
 
 use serde_json::Value;
 
-pub use self::context::{CredentialContext, CredentialSet, LiteralKeys, Origin};
+use self::context::CredentialContext;
+pub use self::context::{CredentialSet, LiteralKeys, Origin};
 use crate::{ids::SessionId, lease::Region, principal::Principal};
 
 /// One agent's work.
@@ -80,22 +90,27 @@ impl Session {
         self.context().set_service(service);
     }
 
-    /// Rises with each change of the credentials.
-    pub fn generation(&self) -> u64 {
-        self.context().generation()
-    }
-
     /// Forgets credentials and service. Literal keys are wiped when their last lease ends.
     pub fn clear(&self) {
         self.context().clear();
     }
 
-    /// Counts a call as under way for as long as the guard lives.
-    pub fn begin_call(&self) -> CallGuard<'_> {
+    /// Whether it has credentials or a service.
+    pub fn holds_anything(&self) -> bool {
+        let context = self.context();
+        context.credentials().is_some() || context.service().is_some()
+    }
+
+    /// Counts a call as under way for as long as the guard lives; `None` if there are `limit`
+    /// already.
+    pub fn begin_call(&self, limit: usize) -> Option<CallGuard<'_>> {
         let mut activity = self.activity();
+        if activity.calls >= limit {
+            return None;
+        }
         activity.calls += 1;
         activity.last = Instant::now();
-        CallGuard { session: self }
+        Some(CallGuard { session: self })
     }
 
     /// How long nothing has been called; zero while a call is under way.
@@ -113,6 +128,11 @@ impl Session {
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What a call is told that was under way when the context was cleared.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the call was ended because the session's credentials were cleared")]
+pub struct ContextCleared;
 
 /// A call that is under way.
 #[must_use = "the call counts as over when this is dropped"]
@@ -140,21 +160,22 @@ mod tests {
     }
 
     #[test]
-    fn clearing_forgets_all_and_counts_as_a_change() {
+    fn clearing_forgets_all_and_numbers_are_not_used_again() {
         let session = session();
         session.set_credentials(Origin::Integration("prod".parse().unwrap()), Region::default());
         session.set_service(json!({"service_id": "web"}));
-        let before = session.generation();
+        let before = session.credentials().unwrap().generation;
         session.clear();
-        assert!(session.credentials().is_none());
-        assert!(session.service().is_none());
-        assert!(session.generation() > before);
+        assert!(!session.holds_anything());
+        session.set_credentials(Origin::Integration("prod".parse().unwrap()), Region::default());
+        assert!(session.credentials().unwrap().generation > before);
     }
 
     #[test]
     fn a_session_is_not_idle_while_a_call_is_under_way() {
         let session = session();
-        let call = session.begin_call();
+        let call = session.begin_call(1).unwrap();
+        assert!(session.begin_call(1).is_none(), "one is enough");
         assert_eq!(session.idle_for(), Duration::ZERO);
         drop(call);
         std::thread::sleep(Duration::from_millis(2));

@@ -52,8 +52,9 @@ pub enum StackJobError {
 
 impl StackJob {
     /// Reads a stack job.
-    pub fn read(text: &str) -> Result<Self, StackJobError> {
-        let job: Value = serde_json::from_str(text)
+    pub fn read(json: &Secret) -> Result<Self, StackJobError> {
+        #[expect(clippy::disallowed_methods, reason = "it is read here, keys of it as secrets")]
+        let job: Value = serde_json::from_str(json.expose_secret())
             .map_err(|error| StackJobError::Syntax(parse_error::without_values(&error)))?;
         let job = snake_case(job);
         if !job.is_object() {
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     fn read(job: &Value) -> (String, Option<String>) {
-        let job = StackJob::read(&job.to_string()).unwrap();
+        let job = StackJob::read(&Secret::new(job.to_string())).unwrap();
         let credential = match job.credential {
             StackJobCredential::Id(id) => id,
             StackJobCredential::Role(arn) => arn,
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_is_no_stack_job_is_told() {
-        let said = |text: &str| StackJob::read(text).unwrap_err().to_string();
+        let said = |text: &str| StackJob::read(&Secret::new(text.into())).unwrap_err().to_string();
         assert!(said("{").starts_with("it is no JSON ("));
         assert_eq!(said("[]"), "it is no JSON object");
         assert!(

@@ -49,7 +49,7 @@ fn odd(keys: &emulator::Keys) -> Workspace {
         r#"
         [credentials]
         provider = "aws"
-        delivery = "env"
+        delivery = "environment"
         "#,
         "",
     )

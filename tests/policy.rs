@@ -173,7 +173,7 @@ fn the_lease_is_narrower_than_the_role() {
         &json!({}),
     );
     let workspace = crate::children::odd_workspace(
-        "[credentials]\nprovider = \"aws\"\ndelivery = \"env\"\n",
+        "[credentials]\nprovider = \"aws\"\ndelivery = \"environment\"\n",
         "",
     )
     .with("AWS_ENDPOINT_URL", emulator::endpoint())

@@ -22,14 +22,16 @@ use aws_sdk_sts::Client;
 
 use super::BrokerError;
 use crate::{
+    audit::AuditLog,
     aws::{Aws, Failure, FailureKind, sdk_credentials},
+    call::ToolCall,
     clock,
     config::{Base, Config, ExternalId, Integration, environment},
     ids,
     lease::{AwsKeys, Identity, Lease, LeaseRequest, LeaseSource, Region, Scope},
     redact::Redactor,
     secret::Secret,
-    session::{Origin, Session},
+    session::Origin,
 };
 
 /// The region of the server's own environment: its variables, then its AWS profile. The metadata
@@ -52,7 +54,8 @@ pub(super) async fn ambient_region() -> Region {
 pub(super) struct Issuance<'a> {
     pub(super) config: &'a Config,
     pub(super) aws: &'a Aws,
-    pub(super) session: &'a Session,
+    pub(super) audit: &'a AuditLog,
+    pub(super) call: &'a ToolCall,
     pub(super) redactor: &'a Redactor,
 }
 
@@ -60,20 +63,32 @@ pub(super) struct Issuance<'a> {
 struct Grant {
     keys: AwsKeys,
     expires_at: SystemTime,
+    /// The ARN that STS gave with them; none for keys that it did not give.
+    arn: Option<String>,
     scoped: bool,
 }
 
 impl Issuance<'_> {
     pub(super) async fn issue(&self, request: LeaseRequest) -> Result<Lease, BrokerError> {
-        let grant = self.grant(&request).await?;
-        self.learn(&grant.keys, Some(grant.expires_at));
-        let identity = self.identity(&request.region, &grant.keys).await?;
+        let Grant { keys, expires_at, arn, scoped } = self.grant(&request).await?;
+        self.learn(&keys, Some(expires_at));
+        // Keys that AWS has just made are told of before anything else can fail.
+        let made = arn.and_then(Identity::from_arn);
+        let identity = match &made {
+            Some(identity) => identity.clone(),
+            None => self.identity(&request.region, &keys).await?,
+        };
         let id = ids::random("lease_");
         tracing::info!(
-            lease = id, scope = %request.scope, source = %request.source, scoped = grant.scoped,
-            "lease issued"
+            lease = id, scope = %request.scope, source = %request.source, scoped, "lease issued"
         );
-        Ok(Lease::new(id, request, grant.keys, grant.expires_at, identity, grant.scoped))
+        let lease = Lease::new(id, request, keys, expires_at, identity, scoped);
+        self.audit.issued(self.call, &lease)?;
+        if made.is_some() {
+            let identity = self.identity(&lease.request().region, lease.keys()).await?;
+            return Ok(lease.identified(identity));
+        }
+        Ok(lease)
     }
 
     async fn grant(&self, request: &LeaseRequest) -> Result<Grant, BrokerError> {
@@ -93,7 +108,7 @@ impl Issuance<'_> {
                 })?;
                 let base = base(&integration.base, region).await?;
                 let base = base.ok_or_else(|| base_unavailable(&request.source))?;
-                self.learn(&keys_of(&base), None);
+                self.learn(&keys_of(&base), base.expiry());
                 match &integration.role_arn {
                     Some(role) => self.assume(integration, role, scope, region, base).await,
                     None => self.limit(base, None, scope, region).await,
@@ -102,7 +117,8 @@ impl Issuance<'_> {
             LeaseSource::Literal(generation) => {
                 let scope = scope.ok_or(BrokerError::NotSet)?;
                 // The set may have changed since the request was made.
-                let set = self.session.credentials().filter(|set| set.generation == *generation);
+                let set =
+                    self.call.session.credentials().filter(|set| set.generation == *generation);
                 let Some(Origin::Literal(literal)) = set.map(|set| set.origin) else {
                     return Err(BrokerError::NotSet);
                 };
@@ -112,7 +128,7 @@ impl Issuance<'_> {
             LeaseSource::Environment => {
                 let scope = scope.ok_or(BrokerError::NotSet)?;
                 let base = base(&Base::Environment, region).await?.ok_or(BrokerError::NoneFound)?;
-                self.learn(&keys_of(&base), None);
+                self.learn(&keys_of(&base), base.expiry());
                 self.limit(base, None, scope, region).await
             }
         }
@@ -159,7 +175,8 @@ impl Issuance<'_> {
             .send()
             .await
             .map_err(|error| BrokerError::Aws(Failure::new("sts:AssumeRole", &error)))?;
-        granted(answer.credentials, "sts:AssumeRole")
+        let arn = answer.assumed_role_user.map(|user| user.arn);
+        granted(answer.credentials, arn, "sts:AssumeRole")
     }
 
     /// Limits credentials without a role.
@@ -173,7 +190,7 @@ impl Issuance<'_> {
         if base.session_token().is_some() {
             let longest = clock::now() + self.config.lease_duration;
             let expires_at = expires_at.or(base.expiry()).unwrap_or(longest).min(longest);
-            return Ok(Grant { keys: keys_of(&base), expires_at, scoped: false });
+            return Ok(Grant { keys: keys_of(&base), expires_at, arn: None, scoped: false });
         }
         let answer = self
             .sts(region, base)
@@ -188,7 +205,8 @@ impl Issuance<'_> {
                 failure if failure.kind() == FailureKind::Denied => BrokerError::FederationDenied,
                 failure => BrokerError::Aws(failure),
             })?;
-        granted(answer.credentials, "sts:GetFederationToken")
+        let arn = answer.federated_user.map(|user| user.arn);
+        granted(answer.credentials, arn, "sts:GetFederationToken")
     }
 
     /// Asks AWS once who a new lease is; this also shows that the lease works.
@@ -208,9 +226,10 @@ impl Issuance<'_> {
 
     /// `agent-<principal>-<session>`, of the characters `[\w+=,.@-]` (STS API reference).
     fn session_name(&self, longest: usize) -> String {
-        let session = self.session.id().to_string();
+        let session = self.call.session.id().to_string();
         let session: String = session.trim_start_matches("ses_").chars().take(8).collect();
         let principal: String = self
+            .call
             .session
             .principal()
             .name()
@@ -307,6 +326,7 @@ fn keys_of(credentials: &Credentials) -> AwsKeys {
 
 fn granted(
     credentials: Option<aws_sdk_sts::types::Credentials>,
+    arn: Option<String>,
     operation: &'static str,
 ) -> Result<Grant, BrokerError> {
     let given = credentials.ok_or(BrokerError::Incomplete(operation))?;
@@ -319,6 +339,7 @@ fn granted(
             session_token: Some(Secret::new(given.session_token)),
         },
         expires_at,
+        arn,
         scoped: true,
     })
 }

@@ -1,10 +1,13 @@
 //! Reading from the ECS API.
 
+use std::sync::Arc;
+
 use aws_sdk_cloudwatchlogs as cloudwatch;
 use aws_sdk_ecs::{
     Client,
+    error::{ProvideErrorMetadata, SdkError},
     primitives::DateTime,
-    types::{DesiredStatus, Service, Task, TaskDefinition},
+    types::{ContainerDefinition, DesiredStatus, Service, Task, TaskDefinition},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +17,7 @@ use crate::{
     aws::{Aws, Failure},
     lease::Lease,
     parse_error,
+    redact::Redactor,
 };
 
 /// A list is cut after this many entries; `DescribeTasks` takes no more at once.
@@ -25,6 +29,7 @@ const PAGES: usize = 20;
 pub struct Ecs {
     client: Client,
     pub(super) logs: cloudwatch::Client,
+    redactor: Arc<Redactor>,
 }
 
 /// Why a tool has no answer.
@@ -132,9 +137,9 @@ pub struct TaskFilter {
 
 impl Ecs {
     /// The APIs, with a lease and in its region.
-    pub async fn new(aws: &Aws, lease: &Lease) -> Self {
+    pub async fn new(aws: &Aws, lease: &Lease, redactor: Arc<Redactor>) -> Self {
         let config = aws.config_of(lease).await;
-        Self { client: Client::new(&config), logs: cloudwatch::Client::new(&config) }
+        Self { client: Client::new(&config), logs: cloudwatch::Client::new(&config), redactor }
     }
 
     fn region(&self) -> String {
@@ -213,7 +218,15 @@ impl Ecs {
             .send()
             .await
             .map_err(|error| failed("ecs:DescribeTaskDefinition", &error))?;
-        Ok(answer.task_definition.unwrap_or_else(|| TaskDefinition::builder().build()))
+        let definition =
+            answer.task_definition.unwrap_or_else(|| TaskDefinition::builder().build());
+        let containers = definition.container_definitions().iter();
+        for variable in containers.flat_map(ContainerDefinition::environment) {
+            if let (Some(name), Some(value)) = (variable.name(), variable.value()) {
+                self.redactor.learn_named(name, value);
+            }
+        }
+        Ok(definition)
     }
 
     /// A task definition, as it is shown.
@@ -296,9 +309,6 @@ pub(super) fn newest(task: &Task) -> Option<i64> {
     task.stopped_at().or(task.created_at()).map(DateTime::secs)
 }
 
-fn failed<E: aws_sdk_sts::error::ProvideErrorMetadata, R>(
-    operation: &'static str,
-    error: &aws_sdk_sts::error::SdkError<E, R>,
-) -> EcsError {
+fn failed<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> EcsError {
     EcsError::Aws(Failure::new(operation, error))
 }

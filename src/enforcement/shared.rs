@@ -17,7 +17,7 @@ pub struct Shared {
     pub(super) config: Arc<Config>,
     pub(super) policy: PolicyDecisionPoint,
     pub(super) broker: Broker,
-    pub(super) audit: AuditLog,
+    pub(super) audit: Arc<AuditLog>,
     pub(super) servers: Arc<ToolServers>,
     pub(super) aws: Arc<Aws>,
 }
@@ -38,10 +38,11 @@ impl Shared {
     pub fn new(config: Config) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let aws = Arc::new(Aws::default());
+        let audit = Arc::new(AuditLog::open(&config.audit_file)?);
         Ok(Self {
             policy: PolicyDecisionPoint::new(&config),
-            broker: Broker::new(Arc::clone(&config), Arc::clone(&aws)),
-            audit: AuditLog::open(&config.audit_file)?,
+            broker: Broker::new(Arc::clone(&config), Arc::clone(&aws), Arc::clone(&audit)),
+            audit,
             servers: Arc::new(ToolServers::new(&config)?),
             config,
             aws,

@@ -6,13 +6,13 @@ mod credentials;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 pub(super) use self::credentials::CredentialFacts;
 use crate::{
     broker::BrokerError, call::RawReply, config::Config, lease::Lease, parse_error,
-    redact::Redactor, session::Session,
+    redact::Redactor, secret::Secret, session::Session,
 };
 
 /// A call of a tool that works on the session itself.
@@ -28,8 +28,6 @@ pub enum ContextCall {
     GetService,
     /// Takes the credentials from a stack job.
     ExtractFromStackJob(ExtractFromStackJob),
-    /// Forgets everything.
-    Clear,
 }
 
 /// What such a tool works with.
@@ -50,8 +48,9 @@ pub struct SetCredentials {
     /// A JSON object: {"integration": NAME, "region"?} for an integration that the operator
     /// configured, or {"access_key_id", "secret_access_key", "session_token"?, "region"?,
     /// "expiration"?} for keys that the user has already put into the conversation.
-    #[serde(deserialize_with = "json_text")]
-    credentials_json: String,
+    #[serde(deserialize_with = "secret_json")]
+    #[schemars(with = "String")]
+    credentials_json: Secret,
 }
 
 /// What `set_service_context_info` takes.
@@ -60,8 +59,9 @@ pub struct SetCredentials {
 #[schemars(description = "")]
 pub struct SetService {
     /// A JSON object with what is known of the service, for instance service_id, cluster, region.
-    #[serde(deserialize_with = "json_text")]
-    service_info_json: String,
+    #[serde(deserialize_with = "secret_json")]
+    #[schemars(with = "String")]
+    service_info_json: Secret,
 }
 
 /// What `extract_and_set_credentials_from_stack_job` takes.
@@ -70,17 +70,23 @@ pub struct SetService {
 #[schemars(description = "")]
 pub struct ExtractFromStackJob {
     /// The stack job as JSON, as Planton Cloud gives it.
-    #[serde(deserialize_with = "json_text")]
-    stack_job_json: String,
+    #[serde(deserialize_with = "secret_json")]
+    #[schemars(with = "String")]
+    stack_job_json: Secret,
 }
 
-/// JSON as text. Models also give it as an object, and mean the same.
-fn json_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// JSON as text, which may hold keys. Models also give it as an object, and mean the same.
+fn secret_json<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     match Value::deserialize(deserializer)? {
-        Value::String(text) => Ok(text),
-        object @ Value::Object(_) => Ok(object.to_string()),
+        Value::String(text) => Ok(Secret::new(text)),
+        object @ Value::Object(_) => Ok(Secret::new(object.to_string())),
         _ => Err(serde::de::Error::custom("invalid type, expected JSON as a string")),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is read here, and what is secret of it kept so")]
+fn read<T: DeserializeOwned>(json: &Secret) -> serde_json::Result<T> {
+    serde_json::from_str(json.expose_secret())
 }
 
 /// What a tool that changes the session says.
@@ -99,11 +105,6 @@ impl ContextCall {
         matches!(self, Self::GetCredentials)
     }
 
-    /// Whether what was made with the session's credentials must end.
-    pub fn clears(&self) -> bool {
-        matches!(self, Self::Clear)
-    }
-
     /// Does what the tool does.
     pub fn run(
         self,
@@ -119,12 +120,13 @@ impl ContextCall {
                 None => RawReply::data(&json!({"error": "No service context found in session"})),
             },
             Self::ExtractFromStackJob(wanted) => credentials::extract(work, &wanted.stack_job_json),
-            Self::Clear => {
-                work.session.clear();
-                done("Successfully cleared all credentials and context from session memory", None)
-            }
         }
     }
+}
+
+/// What `clear_credential_context` says.
+pub fn cleared() -> RawReply {
+    done("Successfully cleared all credentials and context from session memory", None)
 }
 
 fn done(message: impl Into<String>, warning: Option<&str>) -> RawReply {
@@ -142,8 +144,8 @@ fn invalid_json(error: &serde_json::Error) -> RawReply {
     refused(format!("Invalid JSON format - {}", parse_error::without_values(error)))
 }
 
-fn set_service(work: &ContextWork<'_>, text: &str) -> RawReply {
-    let service: Value = match serde_json::from_str(text) {
+fn set_service(work: &ContextWork<'_>, json: &Secret) -> RawReply {
+    let service: Value = match read(json) {
         Ok(service @ Value::Object(_)) => service,
         Ok(_) => return refused("Invalid JSON format - a JSON object is expected"),
         Err(error) => return invalid_json(&error),

@@ -1,5 +1,7 @@
 //! The ECS tools.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use crate::{
     call::RawReply,
     ecs::{Ecs, EcsError, LogTail, TaskFilter, diagnose},
     lease::{Lease, Region},
+    redact::Redactor,
 };
 
 /// Lines of a log that are shown if nothing is said.
@@ -124,9 +127,10 @@ impl TriageCall {
         }
     }
 
-    /// Asks AWS, with a lease.
-    pub async fn run(self, aws: &Aws, lease: &Lease) -> RawReply {
-        let ecs = Ecs::new(aws, lease).await;
+    /// Asks AWS, with a lease. The redactor learns what it must find where its name does not stand
+    /// beside it: in log lines.
+    pub async fn run(self, aws: &Aws, lease: &Lease, redactor: &Arc<Redactor>) -> RawReply {
+        let ecs = Ecs::new(aws, lease, Arc::clone(redactor)).await;
         match self {
             Self::ListClusters(_) => reply(ecs.clusters().await),
             Self::ListServices(wanted) => reply(ecs.services(&wanted.cluster).await),

@@ -49,7 +49,8 @@ struct Window {
 }
 
 impl ExactSecrets {
-    /// The same secrets and one more; `None` if it is too short to be recognised.
+    /// The same secrets and one more, in all its encodings; `None` if it is too short to be
+    /// recognised.
     pub(super) fn with(
         &self,
         label: &'static str,
@@ -59,18 +60,34 @@ impl ExactSecrets {
         if secret.len() < SHORTEST_SECRET {
             return None;
         }
+        let mut forms = encodings(secret);
+        forms.retain(|bytes| bytes.len() >= SHORTEST_SECRET);
+        Some(self.with_forms(label, forms, until))
+    }
+
+    /// The same secrets and one more, as it stands and in no other form.
+    pub(super) fn with_plain(&self, label: &'static str, secret: &[u8]) -> Self {
+        self.with_forms(label, vec![Zeroizing::new(secret.to_vec())], None)
+    }
+
+    fn with_forms(
+        &self,
+        label: &'static str,
+        forms: Vec<Zeroizing<Vec<u8>>>,
+        until: Option<SystemTime>,
+    ) -> Self {
         let now = clock::now();
         let mut needles = self.needles.clone();
         needles.retain(|needle| needle.until.is_none_or(|until| until + ECHO > now));
-        for bytes in encodings(secret) {
-            let known = needles.iter().any(|needle| *needle.bytes == *bytes);
-            if bytes.len() >= SHORTEST_SECRET && !known {
+        // What JSON writes with a backslash does not stand in the text as it is.
+        let escaped = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\' || !b.is_ascii();
+        let mut escapable = self.escapable;
+        for bytes in forms {
+            if !needles.iter().any(|needle| *needle.bytes == *bytes) {
+                escapable |= bytes.iter().any(escaped);
                 needles.push(Arc::new(Needle { label, until, bytes }));
             }
         }
-        // What JSON writes with a backslash does not stand in the text as it is.
-        let escapable = self.escapable
-            || secret.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\' || !b.is_ascii());
         let mut windows = Vec::new();
         for (index, needle) in (0_u32..).zip(&needles) {
             if needle.bytes.len() >= RUN {
@@ -88,7 +105,17 @@ impl ExactSecrets {
                 *cell |= 1 << (bit % 64);
             }
         }
-        Some(Self { needles, windows, bitmap, escapable })
+        Self { needles, windows, bitmap, escapable }
+    }
+
+    /// Whether a secret is among them.
+    pub(super) fn knows(&self, secret: &[u8]) -> bool {
+        self.needles.iter().any(|needle| *needle.bytes == secret)
+    }
+
+    /// How many have this label.
+    pub(super) fn count(&self, label: &str) -> usize {
+        self.needles.iter().filter(|needle| needle.label == label).count()
     }
 
     /// Whether a secret holds characters that JSON escapes.
@@ -101,7 +128,8 @@ impl ExactSecrets {
         self.find_long(text, edits);
         for needle in self.needles.iter().filter(|needle| needle.bytes.len() < RUN) {
             for start in memchr::memmem::find_iter(text, &*needle.bytes) {
-                edits.push(Edit { range: start..start + needle.bytes.len(), label: needle.label });
+                let range = start..start + needle.bytes.len();
+                edits.push(Edit { range, label: needle.label, unquoted: false });
             }
         }
     }
@@ -136,7 +164,7 @@ impl ExactSecrets {
             };
             let range = run(text, at, &needle.bytes, known.offset as usize);
             if range.len() >= RUN {
-                edits.push(Edit { range, label: needle.label });
+                edits.push(Edit { range, label: needle.label, unquoted: false });
             }
         }
     }

@@ -5,7 +5,8 @@ use std::{cell::Cell, ops::Range};
 
 use super::{Edit, view::BARRIER, words::Words};
 
-const LABEL: &str = "secret value";
+/// What is found by its name is called.
+pub(super) const LABEL: &str = "secret value";
 
 /// Parts of names that promise a secret.
 pub(super) const WORDS: [&str; 19] = [
@@ -93,8 +94,10 @@ pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
         more = true;
         let place = Place { text, name, plain: &plain };
         for value in place.values() {
-            if holds_a_secret(text.get(value.clone()).unwrap_or_default()) {
-                edits.push(Edit { range: value, label: LABEL });
+            let bytes = text.get(value.clone()).unwrap_or_default();
+            let number = place.is_bare(&value) && is_number(bytes);
+            if holds_a_secret(bytes) && (!number || place.may_be_a_number(bytes)) {
+                edits.push(Edit { range: value, label: LABEL, unquoted: number });
             }
         }
     }
@@ -117,6 +120,36 @@ fn promises(name: &[u8]) -> bool {
     let holds = |word: &&str| memchr::memmem::find(&name, word.as_bytes()).is_some();
     let plain: Vec<u8> = name.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
     WORDS.iter().any(holds) && !HARMLESS.iter().any(|end| plain.ends_with(end.as_bytes()))
+}
+
+/// Whether the value of a name is to be blotted out.
+pub(super) fn is_secret(name: &str, value: &str) -> bool {
+    promises(name.as_bytes()) && holds_a_secret(value.as_bytes())
+}
+
+/// Whether a secret is so unlike ordinary text that it can be looked for wherever it stands, also
+/// without its name.
+pub(super) fn is_unmistakable(value: &[u8]) -> bool {
+    if !(12..=4096).contains(&value.len()) {
+        return false;
+    }
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
+    let kinds: [fn(&u8) -> bool; 4] = [
+        u8::is_ascii_lowercase,
+        u8::is_ascii_uppercase,
+        u8::is_ascii_digit,
+        // Names and paths are made with the others.
+        |b| b.is_ascii_punctuation() && !b"-_./:,".contains(b),
+    ];
+    let mixed = kinds.iter().filter(|kind| count(**kind) > 0).count();
+    let plain = value.iter().all(u8::is_ascii_alphanumeric);
+    !value.iter().any(|b| b.is_ascii_whitespace() || *b == b'\\' || *b == BARRIER)
+        && (mixed >= 3
+            || (mixed == 2 && plain && value.len() >= 20 && count(u8::is_ascii_digit) >= 5))
+}
+
+fn is_number(value: &[u8]) -> bool {
+    value.iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b))
 }
 
 /// What a value must look like to be blotted out: not empty, not a word that means nothing, not a
@@ -150,6 +183,18 @@ impl Place<'_> {
         values.extend(self.flag(after, quote));
         values.extend(self.element());
         values
+    }
+
+    /// Whether a value of a quoted name stands without quotes, as a number does.
+    fn is_bare(&self, value: &Range<usize>) -> bool {
+        self.quote().is_some() && self.before(value.start) != self.quote()
+    }
+
+    /// `"maxTokens": 4096` is no secret, and nor is `"PasswordReusePrevention": 24`.
+    fn may_be_a_number(&self, number: &[u8]) -> bool {
+        let name = self.text.get(self.name.clone()).unwrap_or_default().to_ascii_lowercase();
+        let words = [&b"passw"[..], b"pwd", b"passphrase"];
+        number.len() >= 6 && words.iter().any(|word| memchr::memmem::find(&name, word).is_some())
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -407,6 +452,7 @@ mod tests {
             "Authorization: Bearer s3cr3t",
             r#"{"Authorization": "s3cr3t"}"#,
             "https://x/?access_token=s3cr3t&y=1",
+            "AUTH_TOKEN=s3cr3t",
         ] {
             assert_eq!(blotted(text), ["s3cr3t"], "{text}");
         }
@@ -425,8 +471,29 @@ mod tests {
             r#"{"password": null, "token": {"type": "string"}, "secrets": []}"#,
             r#"{"password": "[redacted: secret value]", "token": "****"}"#,
             "failed to fetch secret arn:aws:secretsmanager:us-east-1:1:secret:x",
+            r#"{"maxTokens": 4096, "tokensUsed":123456789, "PasswordReusePrevention": 24}"#,
         ] {
             assert_eq!(blotted(text), Vec::<&str>::new(), "{text}");
+        }
+        assert_eq!(blotted(r#"{"db_password": 20240817}"#), ["20240817"]);
+        assert_eq!(blotted("token=123456"), ["123456"]);
+    }
+
+    #[test]
+    fn what_could_be_ordinary_text_is_not_looked_for_by_itself() {
+        for secret in ["Xk29fLmQ71vB", "p4ss!word-of-db", "0123456789abcdef0123", "hunter2Hunter2"]
+        {
+            assert!(is_unmistakable(secret.as_bytes()), "{secret}");
+        }
+        for ordinary in [
+            "hunter2",
+            "acme-prod-cluster-1",
+            "123456789012",
+            "arn:aws:iam::123456789012:role/x",
+            "eu-west-1.compute.internal",
+            "two words And 1 number",
+        ] {
+            assert!(!is_unmistakable(ordinary.as_bytes()), "{ordinary}");
         }
     }
 }

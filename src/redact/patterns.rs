@@ -88,7 +88,7 @@ pub(super) fn find(text: &[u8], present: [bool; PATTERNS.len()], edits: &mut Vec
         more |= pattern.label == OF_SEVERAL_LINES;
         for captures in rule.captures_iter(text) {
             if let Some(found) = captures.get(1).or_else(|| captures.get(0)) {
-                edits.push(Edit { range: found.range(), label: pattern.label });
+                edits.push(Edit { range: found.range(), label: pattern.label, unquoted: false });
             }
         }
     }

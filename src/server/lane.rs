@@ -35,7 +35,6 @@ pub(super) struct Lane {
     /// By id, as it stands in the message.
     under_way: Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
-    limit: usize,
 }
 
 /// The parameters of a `tools/call`.
@@ -65,14 +64,13 @@ struct Meta<'a> {
 }
 
 impl Lane {
-    pub(super) fn new(enforcement: Arc<Enforcement>, writer: FrameWriter, limit: usize) -> Self {
+    pub(super) fn new(enforcement: Arc<Enforcement>, writer: FrameWriter) -> Self {
         Self {
             enforcement,
             writer,
             initialized: AtomicBool::new(false),
             under_way: Mutex::default(),
             tasks: TaskTracker::new(),
-            limit,
         }
     }
 
@@ -104,16 +102,8 @@ impl Lane {
         }
         let id = id.get().to_owned();
         let cancelled = CancellationToken::new();
-        {
-            let mut under_way = self.under_way();
-            if under_way.len() >= self.limit {
-                drop(under_way);
-                self.refuse(&id, "too many calls are under way; wait for some to end");
-                return true;
-            }
-            // An id that is used twice is the client's mistake; rmcp would mix them up as well.
-            under_way.insert(id.clone(), cancelled.clone());
-        }
+        // An id that is used twice is the client's mistake; rmcp would mix them up as well.
+        self.under_way().insert(id.clone(), cancelled.clone());
         let (lane, name) = (Arc::clone(self), params.name.into_owned());
         let arguments = params.arguments.unwrap_or_default();
         self.tasks.spawn(async move {
@@ -172,13 +162,6 @@ impl Lane {
         let message = vec![head.into(), body, Bytes::from_static(b"}")];
         // A client that has gone does not need it.
         let _ = self.writer.send(message).await;
-    }
-
-    /// Answers a request that is not carried out.
-    pub(super) fn refuse(&self, id: &str, why: &str) {
-        let error = serde_json::json!({"code": -32600, "message": why});
-        let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}");
-        let _ = self.writer.try_send(message.into());
     }
 
     /// Lets the calls that are under way come to their end, for as long as `grace`.

@@ -4,19 +4,21 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::FileTypeExt as _,
+        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     },
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
 use rmcp::{
     RoleServer, ServiceExt as _,
     model::{ClientJsonRpcMessage, ErrorData, ServerJsonRpcMessage},
     service::ServerInitializeError,
     transport::Transport,
 };
+use rustix::fs::OFlags;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{UnixStream, unix::pipe},
@@ -34,8 +36,6 @@ use crate::{
 
 /// How long calls that are under way get when the client leaves. rmcp gives its own as much.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How often it is looked whether the session is idle, at least.
-const IDLE_CHECK: Duration = Duration::from_secs(30);
 
 /// Why a connection could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +60,14 @@ pub async fn serve(
     let idle_timeout = shared.config().session.idle_timeout;
     let enforcement = Arc::new(Enforcement::open(shared, session)?);
     let (writer, writing) = FrameWriter::spawn(output()?);
-    let lane = Arc::new(Lane::new(Arc::clone(&enforcement), writer.clone(), limits.calls));
+    let lane = Arc::new(Lane::new(Arc::clone(&enforcement), writer.clone()));
     let transport = Stdio {
         frames: FrameReader::new(input()?, limits.request_bytes),
         limit: limits.request_bytes,
         writer: writer.clone(),
         lane: Arc::clone(&lane),
         began: false,
+        complaint: None,
     };
     let watch = tokio::spawn(watch_idleness(Arc::clone(&enforcement), idle_timeout));
     let cause = tokio::select! {
@@ -103,15 +104,17 @@ async fn serve_client(transport: Stdio, enforcement: &Arc<Enforcement>) {
 
 /// Clears the context of a session that nobody uses any more.
 async fn watch_idleness(enforcement: Arc<Enforcement>, idle_timeout: Duration) {
-    let mut cleared = enforcement.session().generation();
     loop {
-        let idle = enforcement.session().idle_for();
-        let left = idle_timeout.saturating_sub(idle);
-        if left.is_zero() && enforcement.session().generation() != cleared {
-            enforcement.clear("idle timeout").await;
-            cleared = enforcement.session().generation();
+        let left = idle_timeout.saturating_sub(enforcement.session().idle_for());
+        if !left.is_zero() {
+            tokio::time::sleep(left).await;
+            continue;
         }
-        tokio::time::sleep(left.clamp(Duration::from_millis(50), IDLE_CHECK)).await;
+        if enforcement.holds_anything() {
+            enforcement.clear("idle timeout").await;
+        }
+        // Whatever is called from now on is not idle for as long again.
+        tokio::time::sleep(idle_timeout).await;
     }
 }
 
@@ -123,6 +126,8 @@ struct Stdio {
     lane: Arc<Lane>,
     /// Whether a request has come: rmcp gives up if anything else comes first.
     began: bool,
+    /// An error for the client that waits for room: it is sent before anything more is read.
+    complaint: Option<Bytes>,
 }
 
 impl Transport<RoleServer> for Stdio {
@@ -141,6 +146,11 @@ impl Transport<RoleServer> for Stdio {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
+            if let Some(complaint) = &self.complaint {
+                // This future may be dropped while it waits; then the next one sends it.
+                self.writer.send(vec![complaint.clone()]).await.ok()?;
+                self.complaint = None;
+            }
             let line = match self.frames.next().await {
                 Ok(Some(Frame::Line(line))) => line,
                 Ok(Some(Frame::TooLong(line))) => {
@@ -149,7 +159,7 @@ impl Transport<RoleServer> for Stdio {
                         "the message has {bytes} bytes, more than the {limit} that are taken: send \
                          less at once, or raise limits.request_bytes"
                     );
-                    self.lane.refuse(line.id().as_deref().unwrap_or("null"), &why);
+                    self.complain(line.id().as_deref(), &ErrorData::invalid_request(why, None));
                     continue;
                 }
                 Ok(None) => return None,
@@ -192,11 +202,12 @@ impl Transport<RoleServer> for Stdio {
 }
 
 impl Stdio {
-    fn complain(&self, id: Option<&str>, error: &ErrorData) {
+    /// Answers what is no request that can be carried out.
+    fn complain(&mut self, id: Option<&str>, error: &ErrorData) {
         let error = serde_json::to_string(error).unwrap_or_default();
         let id = id.unwrap_or("null");
         let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}");
-        let _ = self.writer.try_send(message.into());
+        self.complaint = Some(message.into());
     }
 }
 
@@ -246,7 +257,9 @@ fn kind(fd: &OwnedFd) -> io::Result<Kind> {
 /// non-blocking is a property of the description, which others may hold as well.
 fn reopened(path: &str, fd: OwnedFd, write: bool) -> OwnedFd {
     let mut options = std::fs::OpenOptions::new();
-    match options.read(!write).write(write).open(path) {
+    // Opening a named pipe waits for its other side, which may have gone meanwhile.
+    options.read(!write).write(write).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    match options.open(path) {
         Ok(file) => file.into(),
         Err(_) => fd,
     }

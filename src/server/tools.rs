@@ -18,7 +18,7 @@ pub(super) async fn list(enforcement: &Enforcement) -> Vec<Tool> {
     let unknown = servers.names().iter().filter(|name| servers.tools(name).is_none());
     join_all(unknown.map(|name| async move {
         if let Err(problem) = enforcement.discover(name).await {
-            tracing::warn!(server = %name, problem, "its tools are not known, and not listed");
+            tracing::warn!(server = %name, %problem, "its tools are not known, and not listed");
         }
     }))
     .await;

@@ -34,14 +34,13 @@ pub struct CredentialSet {
     pub origin: Origin,
     /// The region to work in.
     pub region: Region,
-    /// Rises with each change of the context, so that whoever holds work made from an older
-    /// set notices.
+    /// Tells one set of the session from the next.
     pub generation: u64,
 }
 
-/// What one session holds. It has no public constructor: a context exists only inside a session.
+/// What one session holds. It exists only inside of a session.
 #[derive(Debug, Default)]
-pub struct CredentialContext {
+pub(super) struct CredentialContext {
     credentials: Option<CredentialSet>,
     service: Option<Value>,
     generation: u64,
@@ -65,12 +64,7 @@ impl CredentialContext {
         self.service = Some(service);
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
-    }
-
     pub(super) fn clear(&mut self) {
-        self.generation += 1;
         self.credentials = None;
         self.service = None;
     }

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use serde_json::{Map, Value};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     answer::CallError,
@@ -17,7 +17,7 @@ use super::{
     endpoint::Endpoint,
     error::ToolServerError,
     last_words::LastWords,
-    launcher::launch,
+    launcher::Launcher,
     manifest::Manifest,
     process::Process,
     proxy::Connection,
@@ -28,6 +28,7 @@ use crate::{
     name::{ScopeName, ServerName},
     policy::PermittedCall,
     redact::Redactor,
+    session::ContextCleared,
 };
 
 /// What a child is for: calls of one tool server in one scope, and those that may write apart from
@@ -39,10 +40,14 @@ struct Purpose {
     may_write: bool,
 }
 
-/// The child processes of one session.
+/// The child processes of one session, from one clearing of its context to the next.
 pub struct Children {
     servers: Arc<ToolServers>,
     redactor: Arc<Redactor>,
+    /// Cancelled when the context is cleared: all of them end, and none is started any more.
+    over: CancellationToken,
+    /// What starts and what ends them.
+    tasks: TaskTracker,
     slots: Mutex<HashMap<Purpose, Arc<Slot>>>,
 }
 
@@ -50,7 +55,8 @@ pub struct Children {
 #[derive(Default)]
 struct Slot {
     /// Held while a child is started: whoever else needs it waits for this one.
-    place: Arc<tokio::sync::Mutex<Place>>,
+    starting: Arc<tokio::sync::Mutex<()>>,
+    place: Mutex<Place>,
 }
 
 #[derive(Default)]
@@ -67,12 +73,19 @@ struct Child {
     /// The lease that it was started with; with delivery by environment it has no other.
     lease: Option<Arc<Lease>>,
     delivery: Delivery,
+    /// The tool that did not answer in time, for which it was ended.
+    given_up: OnceLock<String>,
 }
 
 impl Children {
-    /// No children yet. What they say on stderr goes through the redactor into the log.
-    pub fn new(servers: Arc<ToolServers>, redactor: Arc<Redactor>) -> Self {
-        Self { servers, redactor, slots: Mutex::default() }
+    /// No children yet. What they say on stderr goes through the redactor into the log. They end
+    /// when `over` is cancelled.
+    pub fn new(
+        servers: Arc<ToolServers>,
+        redactor: Arc<Redactor>,
+        over: CancellationToken,
+    ) -> Self {
+        Self { servers, redactor, over, tasks: TaskTracker::new(), slots: Mutex::default() }
     }
 
     /// Calls a tool of a tool server with a lease, and starts the server if it does not run.
@@ -82,55 +95,49 @@ impl Children {
         permitted: &PermittedCall,
         lease: Option<&Arc<Lease>>,
         tool: &str,
-        epoch: &CancellationToken,
     ) -> Result<RawReply, ToolServerError> {
         let server = manifest.name.clone();
-        let (slot, child) = self.child(manifest, permitted, lease, epoch).await?;
+        let (slot, child) = self.child(manifest, permitted, lease).await?;
         let arguments = &permitted.call().arguments;
         let answer = timeout(manifest.timeout(), child.connection.call(tool, arguments)).await;
         let error = match answer {
             Ok(Ok(reply)) => {
-                slot.place.lock().await.deaths.forget();
+                slot.place().deaths.forget();
                 return Ok(reply);
             }
             Ok(Err(CallError::TooLong(bytes))) => {
-                return Err(ToolServerError::TooLong {
-                    server,
-                    bytes,
-                    limit: self.servers.reply_limit,
-                });
+                let limit = self.servers.reply_limit;
+                return Err(ToolServerError::TooLong { server, bytes, limit });
             }
             Ok(Err(CallError::Malformed)) => {
                 return Err(ToolServerError::Malformed { server, tool: tool.to_owned() });
             }
+            Ok(Err(CallError::Ended)) => self.why_ended(server, &child).await,
             Err(_) => {
                 let after = manifest.timeout();
+                let _ = child.given_up.set(tool.to_owned());
                 ToolServerError::TimedOut { server, tool: tool.to_owned(), after }
             }
-            Ok(Err(CallError::Ended)) => {
-                if !slot.place.lock().await.is(&child) {
-                    // It was taken out of its place, not found dead in it.
-                    return Err(ToolServerError::Cleared);
-                }
-                child.connection.close();
-                child.process.end();
-                let exit = child.process.ended().await.to_string();
-                ToolServerError::Died { server, exit, last_words: child.last_words.get() }
-            }
         };
-        let mut place = slot.place.lock().await;
-        if place.is(&child) {
-            place.child = None;
-            // One that is only slow was not dying.
-            if !error.timed_out() {
-                place.deaths.count();
-            }
+        if slot.place().leave(&child, &error) {
+            tracing::warn!(server = %manifest.name, %error, "tool server ended");
         }
         // Ended at once, not when the other calls that wait for it give up.
-        child.connection.close();
-        child.process.end();
-        tracing::warn!(server = %manifest.name, %error, "tool server ended");
+        child.end();
         Err(error)
+    }
+
+    /// Why a child does not answer any more.
+    async fn why_ended(&self, server: ServerName, child: &Child) -> ToolServerError {
+        if self.over.is_cancelled() {
+            return ContextCleared.into();
+        }
+        if let Some(tool) = child.given_up.get() {
+            return ToolServerError::EndedForAnother { server, tool: tool.clone() };
+        }
+        child.end();
+        let exit = child.process.ended().await.to_string();
+        ToolServerError::Died { server, exit, last_words: child.last_words.settled().await }
     }
 
     /// Starts a tool server only to learn its tools.
@@ -139,37 +146,38 @@ impl Children {
         manifest: &Arc<Manifest>,
         permitted: &PermittedCall,
         lease: Option<&Arc<Lease>>,
-        epoch: &CancellationToken,
     ) -> Result<(), ToolServerError> {
-        self.child(manifest, permitted, lease, epoch).await.map(drop)
+        self.child(manifest, permitted, lease).await.map(drop)
     }
 
-    /// Ends all children, and waits until they are gone. The epoch that they were started in must
-    /// be over, or new ones may take their place.
+    /// Waits until all children are gone. Call it when `over` was cancelled.
     pub async fn end(&self) {
         let slots: Vec<Arc<Slot>> = self.slots().drain().map(|(_, slot)| slot).collect();
-        let ending = slots.into_iter().map(|slot| async move {
-            let child = slot.place.lock().await.child.take();
-            if let Some(child) = child {
-                child.connection.close();
-                child.process.end();
-                child.process.ended().await;
+        for slot in slots {
+            if let Some(child) = slot.place().child.take() {
+                child.end();
             }
-        });
-        futures::future::join_all(ending).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Whether none runs or is being started.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Purpose, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The child for a call in its place, with the given lease; a new one if there is none that can have it.
+    /// The child for a call in its place, with the given lease; a new one if there is none that
+    /// can have it.
     async fn child(
         self: &Arc<Self>,
         manifest: &Arc<Manifest>,
         permitted: &PermittedCall,
         lease: Option<&Arc<Lease>>,
-        epoch: &CancellationToken,
     ) -> Result<(Arc<Slot>, Arc<Child>), ToolServerError> {
         let purpose = Purpose {
             server: manifest.name.clone(),
@@ -177,41 +185,34 @@ impl Children {
             may_write: permitted.may_write(),
         };
         let slot = Arc::clone(self.slots().entry(purpose.clone()).or_default());
-        let mut place = Arc::clone(&slot.place).lock_owned().await;
-        if epoch.is_cancelled() {
-            return Err(ToolServerError::Cleared);
-        }
-        if let Some(child) = &place.child {
-            if !child.process.has_ended() && child.follows(lease) {
-                let child = Arc::clone(child);
-                drop(place);
-                return Ok((slot, child));
-            }
-            // Calls that it still works on keep it; it ends after the last of them.
-            place.child = None;
-        }
-        if place.deaths.keep_on() {
-            return Err(ToolServerError::KeepsDying { server: manifest.name.clone() });
+        let only_one = Arc::clone(&slot.starting).lock_owned().await;
+        if let Some(child) = slot.place().find(&manifest.name, lease)? {
+            return Ok((Arc::clone(&slot), child));
         }
         let (children, manifest) = (Arc::clone(self), Arc::clone(manifest));
-        let (lease, epoch) = (lease.cloned(), epoch.clone());
+        let (lease, place) = (lease.cloned(), Arc::clone(&slot));
         // On a task of its own: a caller that gives up must not undo a start that others wait for.
-        let starting = tokio::spawn(async move {
+        let starting = self.tasks.spawn(async move {
+            let _only_one = only_one;
             let started = tokio::select! {
-                () = epoch.cancelled() => Err(ToolServerError::Cleared),
+                biased;
+                () = children.over.cancelled() => Err(ContextCleared.into()),
                 started = children.start(&manifest, &purpose, lease.as_ref()) => started.map(Arc::new),
             };
+            let mut place = place.place();
             match &started {
+                // Asked while the place is held, so that `end` finds either the child or its end.
+                Ok(child) if children.over.is_cancelled() => child.end(),
                 Ok(child) => {
                     place.child = Some(Arc::clone(child));
                     children.follow_changes(&manifest.name, child);
                 }
-                Err(ToolServerError::Cleared) => {}
+                Err(ToolServerError::Cleared(_)) => {}
                 Err(_) => place.deaths.count(),
             }
             started
         });
-        let child = starting.await.unwrap_or(Err(ToolServerError::Cleared))?;
+        let child = starting.await.unwrap_or(Err(ContextCleared.into()))?;
         Ok((slot, child))
     }
 
@@ -242,7 +243,8 @@ impl Children {
     ) -> Result<Child, ToolServerError> {
         let server = manifest.name.clone();
         let began = Instant::now();
-        let launched = launch(manifest, purpose.may_write, lease).await?;
+        let launcher = Launcher { over: &self.over, tasks: &self.tasks };
+        let launched = launcher.launch(manifest, purpose.may_write, lease).await?;
         if let Some(endpoint) = &launched.endpoint {
             self.redactor.learn("credentials endpoint token", endpoint.token());
         }
@@ -267,20 +269,12 @@ impl Children {
                     let last_words = last_words.settled().await;
                     return Err(ToolServerError::DiedAtStart { server, exit, last_words });
                 }
-                let problem = error.to_string();
-                return Err(ToolServerError::NoServer {
-                    server,
-                    problem,
-                    last_words: last_words.get(),
-                });
+                let (problem, last_words) = (error.to_string(), last_words.get());
+                return Err(ToolServerError::NoServer { server, problem, last_words });
             }
             Err(_) => {
-                let after = manifest.start_timeout();
-                return Err(ToolServerError::StartTimedOut {
-                    server,
-                    after,
-                    last_words: last_words.get(),
-                });
+                let (after, last_words) = (manifest.start_timeout(), last_words.get());
+                return Err(ToolServerError::StartTimedOut { server, after, last_words });
             }
         };
         tracing::info!(
@@ -294,7 +288,14 @@ impl Children {
             last_words,
             lease: lease.cloned(),
             delivery: manifest.credentials().map(|needs| needs.delivery).unwrap_or_default(),
+            given_up: OnceLock::new(),
         })
+    }
+}
+
+impl Slot {
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -308,12 +309,46 @@ fn clean(redactor: &Redactor, tools: Vec<Map<String, Value>>) -> Vec<ServedTool>
 }
 
 impl Place {
-    fn is(&self, child: &Arc<Child>) -> bool {
-        self.child.as_ref().is_some_and(|own| Arc::ptr_eq(own, child))
+    /// The child in its place, if it lives and can have this lease.
+    fn find(
+        &mut self,
+        server: &ServerName,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Option<Arc<Child>>, ToolServerError> {
+        if let Some(child) = &self.child {
+            if !child.process.has_ended() && child.follows(lease) {
+                return Ok(Some(Arc::clone(child)));
+            }
+            // Calls that it still works on keep it; it ends after the last of them.
+            self.child = None;
+        }
+        if self.deaths.leave_alone() {
+            return Err(ToolServerError::KeepsDying { server: server.clone() });
+        }
+        Ok(None)
+    }
+
+    /// Takes a child that failed out of its place. False if it was not there any more.
+    fn leave(&mut self, child: &Arc<Child>, error: &ToolServerError) -> bool {
+        if !self.child.as_ref().is_some_and(|own| Arc::ptr_eq(own, child)) {
+            return false;
+        }
+        self.child = None;
+        // One that is only slow was not dying.
+        if !error.timed_out() {
+            self.deaths.count();
+        }
+        true
     }
 }
 
 impl Child {
+    /// Asks it to end: no call waits for it any longer.
+    fn end(&self) {
+        self.connection.close();
+        self.process.end();
+    }
+
     /// Gives the child a lease, if it can take one that it was not started with.
     fn follows(&self, lease: Option<&Arc<Lease>>) -> bool {
         let (Some(own), Some(new)) = (&self.lease, lease) else {
@@ -325,7 +360,7 @@ impl Child {
         }
         match (self.delivery, &self.endpoint) {
             (Delivery::Endpoint, Some(endpoint)) => {
-                endpoint.set(Some(Arc::clone(new)));
+                endpoint.set(Arc::clone(new));
                 true
             }
             _ => own.id() == new.id(),

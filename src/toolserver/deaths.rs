@@ -26,7 +26,7 @@ impl Deaths {
     }
 
     /// Whether it is to be left alone now.
-    pub(super) fn keep_on(&mut self) -> bool {
+    pub(super) fn leave_alone(&mut self) -> bool {
         match self.counted {
             Some((deaths, last)) if deaths >= DEATHS => {
                 if last.elapsed() < LEFT_ALONE {

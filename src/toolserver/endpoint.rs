@@ -20,7 +20,8 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use subtle::ConstantTimeEq as _;
-use tokio::{net::TcpListener, sync::Semaphore, task::AbortHandle};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::{clock, ids, lease::Lease, secret::Secret};
 
@@ -35,7 +36,6 @@ const CONNECTIONS: usize = 16;
 pub(super) struct Endpoint {
     address: SocketAddr,
     shared: Arc<Shared>,
-    serving: AbortHandle,
 }
 
 #[derive(Debug)]
@@ -43,22 +43,27 @@ struct Shared {
     host: String,
     path: String,
     token: Secret,
-    lease: Mutex<Option<Arc<Lease>>>,
+    lease: Mutex<Arc<Lease>>,
+    /// Cancelled with the child or with the session's context, whichever ends first.
+    over: CancellationToken,
 }
 
 impl Endpoint {
-    /// Listens on a port of the loopback interface that the system chooses.
-    pub(super) async fn start(lease: Arc<Lease>) -> io::Result<Self> {
+    /// Listens on a port of the loopback interface that the system chooses. It gives nothing any
+    /// more once `over` is cancelled.
+    pub(super) async fn start(lease: Arc<Lease>, over: &CancellationToken) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             host: address.to_string(),
             path: format!("/{}", ids::random("credentials-")),
             token: Secret::new(ids::random("")),
-            lease: Mutex::new(Some(lease)),
+            lease: Mutex::new(lease),
+            over: over.child_token(),
         });
-        let serving = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
-        Ok(Self { address, shared, serving })
+        let over = shared.over.clone();
+        tokio::spawn(over.run_until_cancelled_owned(serve(listener, Arc::clone(&shared))));
+        Ok(Self { address, shared })
     }
 
     /// What the child is told in `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
@@ -71,16 +76,15 @@ impl Endpoint {
         &self.shared.token
     }
 
-    /// Gives this lease from now on; `None` gives none.
-    pub(super) fn set(&self, lease: Option<Arc<Lease>>) {
+    /// Gives this lease from now on.
+    pub(super) fn set(&self, lease: Arc<Lease>) {
         *self.shared.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.set(None);
-        self.serving.abort();
+        self.shared.over.cancel();
     }
 }
 
@@ -125,14 +129,11 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>>
         return refusal(StatusCode::FORBIDDEN, "AccessDenied", "the authorization token is wrong");
     }
     let lease = shared.lease.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match lease.filter(|lease| lease.outlives(Duration::ZERO)) {
-        Some(lease) => json(StatusCode::OK, &credentials(&lease)),
-        None => refusal(
-            StatusCode::FORBIDDEN,
-            "LeaseEnded",
-            "the credential lease has ended or was revoked",
-        ),
+    if shared.over.is_cancelled() || !lease.outlives(Duration::ZERO) {
+        let words = "the credential lease has ended or was revoked";
+        return refusal(StatusCode::FORBIDDEN, "LeaseEnded", words);
     }
+    json(StatusCode::OK, &credentials(&lease))
 }
 
 fn credentials(lease: &Lease) -> serde_json::Value {

@@ -6,7 +6,7 @@ use super::{
     deaths::{DEATHS, LEFT_ALONE},
     launcher::LaunchError,
 };
-use crate::name::ServerName;
+use crate::{name::ServerName, session::ContextCleared};
 
 /// Why a tool server gave no reply.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +71,21 @@ pub enum ToolServerError {
         /// What it last wrote to stderr, redacted.
         last_words: String,
     },
-    /// The session was cleared, or its credentials changed, during the call.
-    #[error("the call was ended because the session's credentials were cleared")]
-    Cleared,
+    /// It was ended for another call.
+    #[error(
+        "tool server `{server}` was ended while the call was under way, because it did not answer \
+         another call, of `{tool}`, in time; whether the call was carried out is not known; the \
+         next call gets a new one"
+    )]
+    EndedForAnother {
+        /// The tool server.
+        server: ServerName,
+        /// The tool of the other call.
+        tool: String,
+    },
+    /// The session was cleared during the call.
+    #[error(transparent)]
+    Cleared(#[from] ContextCleared),
     /// It did not answer in time.
     #[error(
         "tool server `{server}` did not answer `{tool}` within {}; it was ended, and the next call \

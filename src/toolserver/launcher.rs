@@ -10,6 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     endpoint::Endpoint,
@@ -55,33 +56,47 @@ pub(super) struct Launched {
     pub(super) endpoint: Option<Endpoint>,
 }
 
-/// Starts a tool server with a lease, or with no credentials at all.
-pub(super) async fn launch(
-    manifest: &Manifest,
-    may_write: bool,
-    lease: Option<&Arc<Lease>>,
-) -> Result<Launched, LaunchError> {
-    let failed = |error| LaunchError::Io { server: manifest.name.clone(), error };
-    let program = find(manifest)?;
-    let home = TempDir::with_prefix("subrosa-").map_err(failed)?;
-    let mut environment = plain_environment(manifest, may_write, home.path());
-    let mut endpoint = None;
-    if let (Some(needs), Some(lease)) = (manifest.credentials(), lease) {
-        aws_environment(&mut environment, lease);
-        match needs.delivery {
-            Delivery::Endpoint => {
-                let started = Endpoint::start(Arc::clone(lease)).await.map_err(failed)?;
-                point_at(&mut environment, &started);
-                endpoint = Some(started);
+/// Starts tool servers.
+pub(super) struct Launcher<'a> {
+    /// They end when this is cancelled.
+    pub(super) over: &'a CancellationToken,
+    /// Knows what is still to be ended.
+    pub(super) tasks: &'a TaskTracker,
+}
+
+impl Launcher<'_> {
+    /// Starts a tool server with a lease, or with no credentials at all.
+    pub(super) async fn launch(
+        &self,
+        manifest: &Manifest,
+        may_write: bool,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Launched, LaunchError> {
+        let failed = |error| LaunchError::Io { server: manifest.name.clone(), error };
+        let program = find(manifest)?;
+        let home = TempDir::with_prefix("subrosa-").map_err(failed)?;
+        let mut environment = plain_environment(manifest, may_write, home.path());
+        let mut endpoint = None;
+        if let (Some(needs), Some(lease)) = (manifest.credentials(), lease) {
+            aws_environment(&mut environment, lease);
+            match needs.delivery {
+                Delivery::Endpoint => {
+                    let started =
+                        Endpoint::start(Arc::clone(lease), self.over).await.map_err(failed)?;
+                    point_at(&mut environment, &started);
+                    endpoint = Some(started);
+                }
+                Delivery::Environment => put_keys(&mut environment, lease),
             }
-            Delivery::Env => put_keys(&mut environment, lease),
         }
+        #[expect(clippy::disallowed_methods, reason = "this is the lawful place")]
+        let mut command = Command::new(program);
+        command.args(manifest.args()).env_clear().envs(environment).current_dir(home.path());
+        let end = self.over.child_token();
+        let (process, pipes) =
+            Process::spawn(&mut command, end, self.tasks, home).map_err(failed)?;
+        Ok(Launched { process, pipes, endpoint })
     }
-    #[expect(clippy::disallowed_methods, reason = "this is the lawful place")]
-    let mut command = Command::new(program);
-    command.args(manifest.args()).env_clear().envs(environment).current_dir(home.path());
-    let (process, pipes) = Process::spawn(&mut command, home).map_err(failed)?;
-    Ok(Launched { process, pipes, endpoint })
 }
 
 type Environment = BTreeMap<OsString, OsString>;
@@ -95,6 +110,7 @@ fn plain_environment(manifest: &Manifest, may_write: bool, home: &Path) -> Envir
             environment.insert(name.into(), value);
         }
     }
+    environment.retain(|name, _| !name.to_str().is_some_and(names_credentials));
     for (name, value) in manifest.env(may_write) {
         environment.insert(name.into(), expand_home(value).into_os_string());
     }
@@ -102,6 +118,26 @@ fn plain_environment(manifest: &Manifest, may_write: bool, home: &Path) -> Envir
         environment.insert(name.into(), home.into());
     }
     environment
+}
+
+/// Whether a variable gives or leads to credentials of the server's own (AWS SDKs and Tools
+/// Reference Guide, "Environment variables list"). No allow-list of a manifest lets it through.
+fn names_credentials(name: &str) -> bool {
+    const EXACT: [&str; 12] = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_ACCESS_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SECRET_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_CREDENTIAL_EXPIRATION",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_CREDENTIAL_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+    ];
+    EXACT.contains(&name) || name.starts_with("AWS_CONTAINER_") || name.starts_with("AWS_BEARER_")
 }
 
 /// `~/…` is the user's own home, for caches that are worth sharing.

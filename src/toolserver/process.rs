@@ -13,7 +13,7 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a child gets at each step of its end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -51,10 +51,12 @@ impl fmt::Display for Exit {
 }
 
 impl Process {
-    /// Starts `command` as the leader of a process group. `keep` is dropped when the group has
-    /// ended: its private folder, for instance.
+    /// Starts `command` as the leader of a process group, which ends when `end` is cancelled.
+    /// `tasks` knows when it has. `keep` is dropped then: its private folder, for instance.
     pub(super) fn spawn(
         command: &mut Command,
+        end: CancellationToken,
+        tasks: &TaskTracker,
         keep: impl Send + 'static,
     ) -> io::Result<(Self, Pipes)> {
         use std::process::Stdio;
@@ -70,9 +72,8 @@ impl Process {
         else {
             return Err(io::Error::other("a pipe is missing"));
         };
-        let end = CancellationToken::new();
         let (exited, exit) = watch::channel(None);
-        tokio::spawn(supervise(child, end.clone(), exited, keep));
+        tasks.spawn(supervise(child, end.clone(), exited, keep));
         Ok((Self { end, exit }, Pipes { stdin, stdout, stderr }))
     }
 
@@ -149,7 +150,9 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a test starts what it tests")]
     async fn shell(script: &str) -> (Process, ChildStdin, String) {
         let mut command = Command::new("sh");
-        let (process, pipes) = Process::spawn(command.args(["-c", script]), ()).unwrap();
+        let command = command.args(["-c", script]);
+        let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (process, pipes) = Process::spawn(command, end, &tasks, ()).unwrap();
         let mut line = String::new();
         BufReader::new(pipes.stdout).read_line(&mut line).await.unwrap();
         (process, pipes.stdin, line.trim().to_owned())

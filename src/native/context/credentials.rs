@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{ContextWork, done, invalid_json, refused};
+use super::{ContextWork, done, invalid_json, read, refused};
 use crate::{
     broker::BrokerError,
     call::RawReply,
@@ -68,8 +68,8 @@ struct Credentials {
     expiration: Option<String>,
 }
 
-pub(super) fn set(work: &ContextWork<'_>, text: &str) -> RawReply {
-    let given: Credentials = match serde_json::from_str(text) {
+pub(super) fn set(work: &ContextWork<'_>, json: &Secret) -> RawReply {
+    let given: Credentials = match read(json) {
         Ok(given) => given,
         Err(error) => return invalid_json(&error),
     };
@@ -195,10 +195,10 @@ pub(super) fn get(
     RawReply::data(&facts)
 }
 
-pub(super) fn extract(work: &ContextWork<'_>, text: &str) -> RawReply {
+pub(super) fn extract(work: &ContextWork<'_>, json: &Secret) -> RawReply {
     let cannot =
         |why: &str| refused(format!("Could not extract credentials from stack job: {why}"));
-    let job = match StackJob::read(text) {
+    let job = match StackJob::read(json) {
         Ok(job) => job,
         Err(error) => return cannot(&error.to_string()),
     };

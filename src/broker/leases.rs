@@ -1,0 +1,48 @@
+//! The leases that are held.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::lease::{Lease, LeaseRequest};
+
+/// The leases of one session, from one clearing of its context to the next. A lease is wiped when
+/// this and the last call that uses it are gone.
+#[derive(Debug, Default)]
+pub struct Leases {
+    slots: Mutex<HashMap<LeaseRequest, Slot>>,
+}
+
+/// One lease, or the wait for it.
+pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Arc<Lease>>>>;
+
+impl Leases {
+    /// The place of a lease. Those of leases that have ended are given up.
+    pub(super) fn slot(&self, request: &LeaseRequest) -> Slot {
+        let mut slots = self.slots();
+        slots.retain(|_, slot| in_use(slot));
+        Arc::clone(slots.entry(request.clone()).or_default())
+    }
+
+    /// Whether none is held, nor waited for.
+    pub fn is_empty(&self) -> bool {
+        !self.slots().values().any(in_use)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<LeaseRequest, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn in_use(slot: &Slot) -> bool {
+    match slot.try_lock() {
+        Ok(lease) => {
+            Arc::strong_count(slot) > 1
+                || lease.as_ref().is_some_and(|lease| lease.outlives(Duration::ZERO))
+        }
+        // Someone waits for it.
+        Err(_) => true,
+    }
+}
