@@ -61,8 +61,12 @@ pub enum ActionKind {
     Session,
     /// Looks.
     Read,
-    /// Prints a credential or writes one to a file.
+    /// Prints a credential.
     Credential,
+    /// Leads away from the lease: to other credentials, another host, or a file of the machine.
+    Escape,
+    /// Shows values without the names that tell which of them are secrets.
+    Nameless,
     /// Changes something.
     Write,
     /// Cannot be told from the arguments.

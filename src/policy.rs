@@ -90,6 +90,8 @@ impl PolicyDecisionPoint {
                 None => Err(deny_write(call)),
             },
             ActionKind::Credential => Err(deny_credential(call)),
+            ActionKind::Escape => Err(deny_escape(call)),
+            ActionKind::Nameless => Err(deny_nameless(call)),
             ActionKind::Unknown => Err(deny_unknown(call)),
         }
     }
@@ -108,12 +110,34 @@ fn deny_write(call: ToolCall) -> Box<Denial> {
 
 fn deny_credential(call: ToolCall) -> Box<Denial> {
     let reason = format!(
-        "Denied by policy: `{}` reads out a credential or copies data to a file, and neither may \
-         pass through a conversation. Nothing was done. Look at what uses the secret instead, or \
-         ask the user to do this by hand; it cannot be allowed in the configuration.",
+        "Denied by policy: `{}` reads out a credential, and none may pass through a conversation. \
+         Nothing was done. Look at what uses the secret instead, or ask the user to do this by \
+         hand; it cannot be allowed in the configuration.",
         call.action.name
     );
     Box::new(Denial { call, policy: "no-credentials", reason })
+}
+
+fn deny_escape(call: ToolCall) -> Box<Denial> {
+    let reason = format!(
+        "Denied by policy: this call of `{}` leads away from the session's lease: to other \
+         credentials, to another host, or to a file of subrosa's machine. Nothing was done. Leave \
+         out options such as --profile, --endpoint-url and --debug, give values in the command \
+         instead of file:// and URLs, and choose other credentials with \
+         set_aws_credentials_context; this cannot be allowed in the configuration.",
+        call.action.name
+    );
+    Box::new(Denial { call, policy: "no-escape", reason })
+}
+
+fn deny_nameless(call: ToolCall) -> Box<Denial> {
+    let reason = format!(
+        "Denied by policy: `{}` shows values that may be secrets, and --query or --output takes \
+         away the names by which secrets among them are told. Nothing was done. Make the same \
+         call without --query and with --output json.",
+        call.action.name
+    );
+    Box::new(Denial { call, policy: "no-nameless-values", reason })
 }
 
 fn deny_unknown(call: ToolCall) -> Box<Denial> {
@@ -174,9 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_never_printed_whatever_is_allowed() {
+    fn some_things_are_never_done_whatever_is_allowed() {
         let name = "aws.secretsmanager.GetSecretValue";
         let config = format!("[[policy.allow]]\naction = \"{name}\"\nscope = \"read-only\"");
-        assert!(decide(&config, name, ActionKind::Credential).is_err());
+        for kind in [ActionKind::Credential, ActionKind::Escape, ActionKind::Nameless] {
+            let denial = decide(&config, name, kind).unwrap_err();
+            assert!(denial.reason.contains("Nothing was done"), "{}", denial.reason);
+        }
     }
 }

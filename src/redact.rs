@@ -33,6 +33,8 @@ use crate::{
     secret::Secret,
 };
 
+pub(crate) use self::keys::promises_a_secret;
+
 /// Knows the secrets of one session, and takes them out of whatever a tool says.
 #[derive(Default)]
 pub struct Redactor {

@@ -73,8 +73,9 @@ fn by_the_endpoint_with_the_real_server() {
 fn by_the_environment_with_the_real_server() {
     let (config, keys) = integration("by-environment");
     let server = crate::support::python::demo().program("ecs-mcp-server");
-    let config =
-        format!("{config}\n[tools.override.ecs]\ncommand = {server:?}\ndelivery = \"environment\"\n");
+    let config = format!(
+        "{config}\n[tools.override.ecs]\ncommand = {server:?}\ndelivery = \"environment\"\n"
+    );
     let workspace = Workspace::new(&config)
         .with("AWS_ENDPOINT_URL", emulator::endpoint())
         .with("AWS_ACCESS_KEY_ID", &keys.access_key_id)

@@ -122,6 +122,11 @@ fn promises(name: &[u8]) -> bool {
     WORDS.iter().any(holds) && !HARMLESS.iter().any(|end| plain.ends_with(end.as_bytes()))
 }
 
+/// Whether what a name stands for may be a secret.
+pub(crate) fn promises_a_secret(name: &str) -> bool {
+    promises(name.as_bytes())
+}
+
 /// Whether the value of a name is to be blotted out.
 pub(super) fn is_secret(name: &str, value: &str) -> bool {
     promises(name.as_bytes()) && holds_a_secret(value.as_bytes())

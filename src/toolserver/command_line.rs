@@ -4,218 +4,180 @@
 //! delete-cluster` look like anything else. What a line does that cannot be split, or holds what
 //! only a shell would understand, is not known, and what is not known is denied.
 
+mod tables;
+
+use std::sync::LazyLock;
+
+use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use crate::call::{Action, ActionKind};
+use self::tables::{
+    CREDENTIAL_WORDS, FORBIDDEN, HARMLESS, LOOKS, PRINTS_CREDENTIALS, SHOWS_VALUES, WITH_VALUE,
+    WITHOUT_VALUE, WRITES_A_FILE,
+};
+use crate::{
+    call::{Action, ActionKind},
+    redact,
+};
 
-/// Global options that take a value (AWS CLI User Guide, "Command line options").
-const WITH_VALUE: [&str; 7] = [
-    "--output",
-    "--query",
-    "--region",
-    "--color",
-    "--cli-read-timeout",
-    "--cli-connect-timeout",
-    "--cli-binary-format",
-];
-
-/// Global options that take none.
-const WITHOUT_VALUE: [&str; 3] = ["--no-paginate", "--no-cli-pager", "--no-cli-auto-prompt"];
-
-/// Options that lead the command away from the lease: to other credentials, to another host with
-/// the lease in hand, or to a log of every header. Any beginning of one means it too.
-const FORBIDDEN: [&str; 8] = [
-    "--profile",
-    "--endpoint-url",
-    "--debug",
-    "--no-sign-request",
-    "--no-verify-ssl",
-    "--ca-bundle",
-    "--cli-auto-prompt",
-    "--cli-input-json",
-];
-
-/// First words of operations that look.
-const LOOKS: [&str; 9] =
-    ["describe", "list", "get", "head", "search", "lookup", "filter", "ls", "wait"];
-
-/// Words in the names of operations that print credentials.
-const CREDENTIAL_WORDS: [&str; 7] =
-    ["token", "tokens", "credentials", "credential", "password", "presigned", "presign"];
-
-/// Operations that print credentials and do not say so in their name.
-const PRINTS_CREDENTIALS: [(&str, &str); 22] = [
-    ("secretsmanager", "get-secret-value"),
-    ("secretsmanager", "batch-get-secret-value"),
-    ("ssm", "get-parameter"),
-    ("ssm", "get-parameters"),
-    ("ssm", "get-parameters-by-path"),
-    ("ssm", "get-parameter-history"),
-    ("ecr", "get-login"),
-    ("apigateway", "get-api-key"),
-    ("apigateway", "get-api-keys"),
-    ("appsync", "list-api-keys"),
-    ("athena", "get-session-endpoint"),
-    ("bedrock-agentcore", "get-resource-api-key"),
-    ("cloudfront-keyvaluestore", "get-key"),
-    ("emr", "get-session-endpoint"),
-    ("gamelift", "get-compute-access"),
-    ("lambda", "get-function"),
-    ("lightsail", "get-instance-access-details"),
-    ("location", "describe-key"),
-    ("s3control", "get-data-access"),
-    ("sso", "list-accounts"),
-    ("wickr", "get-opentdf-config"),
-    ("iot", "get-registration-code"),
-];
-
-/// Operations whose names say "password" or "token" and that print none.
-const HARMLESS: [(&str, &str); 1] = [("iam", "get-account-password-policy")];
-
-/// Operations that write what they get to a file of the machine (all that stream their output, in
-/// the service models of botocore 1.44).
-const WRITES_A_FILE: [(&str, &str); 44] = [
-    ("apigateway", "get-export"),
-    ("apigateway", "get-sdk"),
-    ("appconfig", "get-configuration"),
-    ("appconfig", "get-hosted-configuration-version"),
-    ("appconfigdata", "get-latest-configuration"),
-    ("appsync", "get-introspection-schema"),
-    ("cloudfront", "get-connection-function"),
-    ("cloudfront", "get-function"),
-    ("codeartifact", "get-package-version-asset"),
-    ("codeguruprofiler", "get-profile"),
-    ("datazone", "get-lineage-event"),
-    ("ebs", "get-snapshot-block"),
-    ("geo-maps", "get-glyphs"),
-    ("geo-maps", "get-sprites"),
-    ("geo-maps", "get-static-map"),
-    ("geo-maps", "get-style-descriptor"),
-    ("geo-maps", "get-tile"),
-    ("glacier", "get-job-output"),
-    ("iot-data", "get-thing-shadow"),
-    ("iotwireless", "get-position-estimate"),
-    ("iotwireless", "get-resource-position"),
-    ("kinesis-video-archived-media", "get-clip"),
-    ("kinesis-video-archived-media", "get-media-for-fragment-list"),
-    ("kinesis-video-media", "get-media"),
-    ("lakeformation", "get-work-unit-results"),
-    ("location", "get-map-glyphs"),
-    ("location", "get-map-sprites"),
-    ("location", "get-map-style-descriptor"),
-    ("location", "get-map-tile"),
-    ("medialive", "describe-input-device-thumbnail"),
-    ("mediastore-data", "get-object"),
-    ("medical-imaging", "get-image-frame"),
-    ("medical-imaging", "get-image-set-metadata"),
-    ("omics", "get-read-set"),
-    ("omics", "get-reference"),
-    ("s3api", "get-object"),
-    ("s3api", "get-object-annotation"),
-    ("s3api", "get-object-torrent"),
-    ("s3", "get-object"),
-    ("sagemaker-geospatial", "get-tile"),
-    ("schemas", "get-code-binding-source"),
-    ("workmailmessageflow", "get-raw-message-content"),
-    ("bedrock-agent-runtime", "get-document-content"),
-    ("rds", "download-db-log-file-portion"),
-];
-
-/// The action of a command line, or of a list of them: the gravest one's.
+/// The action of a command line, or of a list of them.
 pub(super) fn classify(argument: &Value) -> Action {
     match argument {
         Value::String(line) => one(line),
-        Value::Array(lines) => lines
-            .iter()
-            .map(|line| line.as_str().map_or_else(unknown, one))
-            .max_by_key(|action| gravity(action.kind))
-            .unwrap_or_else(unknown),
+        Value::Array(lines) => {
+            let actions: Vec<Action> =
+                lines.iter().map(|line| line.as_str().map_or_else(unknown, one)).collect();
+            all(&actions)
+        }
         _ => unknown(),
     }
 }
 
-fn gravity(kind: ActionKind) -> u8 {
-    match kind {
-        ActionKind::Session => 0,
-        ActionKind::Read => 1,
-        ActionKind::Write => 2,
-        ActionKind::Credential => 3,
-        ActionKind::Unknown => 4,
+/// The action of several: what may never be done first, then what cannot be told, then the change.
+/// Two different changes are not one action that could be allowed by its name.
+fn all(actions: &[Action]) -> Action {
+    let names = names(actions);
+    let first = |kind| actions.iter().find(|action| action.kind == kind);
+    let denied =
+        [ActionKind::Credential, ActionKind::Escape, ActionKind::Nameless, ActionKind::Unknown];
+    if let Some(action) = denied.into_iter().find_map(first) {
+        return Action { resource: names, ..action.clone() };
     }
+    let Some(action) = first(ActionKind::Write).or(actions.first()) else { return unknown() };
+    let another = |other: &&Action| other.kind == ActionKind::Write && other.name != action.name;
+    if actions.iter().find(another).is_some() {
+        return Action { resource: names, ..unknown() };
+    }
+    Action { resource: names, ..action.clone() }
+}
+
+/// The names of several actions, where there are several.
+fn names(actions: &[Action]) -> Option<String> {
+    let mut names: Vec<&str> = actions.iter().map(|action| &*action.name).collect();
+    names.dedup();
+    (names.len() > 1).then(|| names.join(", "))
 }
 
 fn one(line: &str) -> Action {
-    let Some(command) = Command::read(line) else { return unknown() };
-    let name = format!("aws.{}.{}", command.service, pascal(&command.operation));
-    Action { name, kind: command.kind(), resource: None }
+    if needs_a_shell(line) {
+        return unknown();
+    }
+    let Some(words) = shlex::split(line) else { return unknown() };
+    let command = Command::read(&words);
+    // First of all: it makes any other command something else.
+    if words.iter().any(|word| strays(word)) {
+        let name = command.map_or_else(|| unknown().name, |command| command.name());
+        return Action { name, kind: ActionKind::Escape, resource: None };
+    }
+    match command {
+        Some(command) => Action { name: command.name(), kind: command.kind(), resource: None },
+        None => unknown(),
+    }
 }
 
 fn unknown() -> Action {
     Action { name: String::from("aws.cli.Unknown"), kind: ActionKind::Unknown, resource: None }
 }
 
-struct Command {
-    service: String,
-    operation: String,
-    rest: Vec<String>,
+struct Command<'a> {
+    service: &'a str,
+    operation: &'a str,
+    /// What follows `aws`, in its order.
+    words: &'a [String],
 }
 
-impl Command {
-    fn read(line: &str) -> Option<Self> {
-        if needs_a_shell(line) {
+impl<'a> Command<'a> {
+    fn read(line: &'a [String]) -> Option<Self> {
+        let (program, words) = line.split_first()?;
+        if program != "aws" {
             return None;
         }
-        let mut words = shlex::split(line)?.into_iter();
-        if words.next()? != "aws" {
-            return None;
-        }
-        let mut rest = Vec::new();
         let mut names = Vec::new();
-        while let Some(word) = words.next() {
-            let option = word.split_once('=').map_or(&*word, |(option, _)| option);
-            if !word.starts_with('-') && names.len() < 2 {
-                names.push(word);
+        let mut rest = words.iter();
+        while names.len() < 2 {
+            let word = rest.next()?;
+            if !word.starts_with('-') {
+                names.push(word.as_str());
                 continue;
             }
-            if names.len() < 2 {
-                let takes_value = WITH_VALUE.contains(&option) && !word.contains('=');
-                let known = WITH_VALUE.contains(&option) || WITHOUT_VALUE.contains(&option);
+            let (option, value) = match word.split_once('=') {
+                Some((option, value)) => (option, Some(value)),
+                None => (word.as_str(), None),
+            };
+            if WITH_VALUE.contains(&option) {
+                if value.is_none() {
+                    rest.next()?;
+                }
+            } else if !WITHOUT_VALUE.contains(&option) {
                 // An option that is not known may swallow the next word.
-                if !known {
-                    return None;
-                }
-                if takes_value {
-                    rest.push(words.next()?);
-                }
+                return None;
             }
-            rest.push(word);
         }
-        let operation = names.pop()?;
-        let service = names.pop()?;
+        let [service, operation] = *names.as_slice() else { return None };
         let is_name = |text: &str| {
             (1..=80).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
-        (is_name(&service) && is_name(&operation)).then_some(Self { service, operation, rest })
+        (is_name(service) && is_name(operation)).then_some(Self { service, operation, words })
+    }
+
+    fn name(&self) -> String {
+        format!("aws.{}.{}", self.service, pascal(self.operation))
     }
 
     fn kind(&self) -> ActionKind {
-        let named = (&*self.service, &*self.operation);
+        let named = (self.service, self.operation);
         let words: Vec<&str> = self.operation.split('-').collect();
         let says_credential =
             words.iter().any(|word| CREDENTIAL_WORDS.contains(word)) && !HARMLESS.contains(&named);
-        if says_credential || PRINTS_CREDENTIALS.contains(&named) {
+        // Whatever `aws configure` does, it does to the credentials of the machine.
+        if says_credential || PRINTS_CREDENTIALS.contains(&named) || self.service == "configure" {
             return ActionKind::Credential;
+        }
+        if WRITES_A_FILE.contains(&named) {
+            return ActionKind::Escape;
         }
         let (["batch", verb, ..] | [verb, ..]) = words.as_slice() else {
             return ActionKind::Write;
         };
-        let strays = self.rest.iter().any(|word| strays(word));
-        if !LOOKS.contains(verb) || WRITES_A_FILE.contains(&named) || strays {
+        if !LOOKS.contains(verb) {
             return ActionKind::Write;
         }
-        ActionKind::Read
+        if self.takes_names_away() { ActionKind::Nameless } else { ActionKind::Read }
     }
+
+    /// Whether secrets could stand in the answer without the names that tell them.
+    fn takes_names_away(&self) -> bool {
+        let shows_values = SHOWS_VALUES
+            .iter()
+            .any(|(service, all)| *service == self.service && all.contains(&self.operation));
+        let filters = self.values("--query").any(|query| shows_values || picks_values(query));
+        filters || (shows_values && self.values("--output").any(|format| format != "json"))
+    }
+
+    /// What follows an option, also where it is written short.
+    fn values(&self, option: &'static str) -> impl Iterator<Item = &str> {
+        let next = self.words.iter().skip(1).map(String::as_str).chain([""]);
+        self.words.iter().zip(next).filter_map(move |(word, next)| {
+            let (name, value) = word.split_once('=').unwrap_or((word, next));
+            (name.len() > 2 && option.starts_with(name)).then_some(value)
+        })
+    }
+}
+
+/// Whether a JMESPath query picks values apart from their names. The value of a tag is none.
+fn picks_values(query: &str) -> bool {
+    static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let form = r"\btag(s|set|list)?\s*\[[^\[\]]*\](\s*\|\s*\[\d+\])?\s*\.\s*value\b";
+        RegexBuilder::new(form).unicode(false).case_insensitive(true).build().ok()
+    });
+    let query = query.as_bytes();
+    let rest = TAGS.as_ref().map_or(query.into(), |tags| tags.replace_all(query, &b""[..]));
+    let rest = String::from_utf8_lossy(&rest).to_ascii_lowercase();
+    let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.any(|word| {
+        matches!(word, "value" | "values" | "variables") || redact::promises_a_secret(word)
+    })
 }
 
 /// Whether the line holds what a shell would act upon. Quoted, most of it is harmless: JMESPath
@@ -302,9 +264,7 @@ mod tests {
             "aws ecs 'delete-cluster'",
             "aws  --output json   ecs delete-cluster",
             "aws s3 cp s3://b/k -",
-            "aws s3api get-object --bucket b --key k /home/u/.aws/config",
             "aws ecs execute-command --command sh",
-            "aws configure import",
         ] {
             assert_eq!(kind(line), ActionKind::Write, "{line}");
         }
@@ -314,8 +274,6 @@ mod tests {
     fn what_cannot_be_told_is_not_guessed() {
         for line in [
             "aws --unknown list-clusters ecs delete-cluster",
-            "aws --endpoint-url http://127.0.0.1:9 ecs list-clusters",
-            "aws --profile other ecs list-clusters",
             "aws ecs list-clusters; aws ecs delete-cluster",
             "aws ecs list-clusters && aws ecs delete-cluster | x",
             "aws ecs list-clusters $(aws ecs delete-cluster)",
@@ -339,8 +297,15 @@ mod tests {
     }
 
     #[test]
-    fn looking_with_other_credentials_or_at_another_host_is_a_write() {
+    fn what_leads_away_from_the_lease_is_neither_a_read_nor_a_write() {
         for line in [
+            "aws --endpoint-url http://127.0.0.1:9 ecs list-clusters",
+            "aws --profile other ecs list-clusters",
+            "aws ecs update-service --service web --endpoint-url=http://127.0.0.1:9",
+            "aws secretsmanager get-secret-value --secret-id x --debug",
+            "aws s3api get-object --bucket b --key k /home/u/.aws/config",
+            "aws emr get --src a --dest /home/u/.aws/config",
+            "aws ecs describe-clusters --cli-input-yaml x",
             "aws ecs list-clusters --profile other",
             "aws ecs list-clusters --prof other",
             "aws ecs list-clusters --profile=other",
@@ -353,7 +318,31 @@ mod tests {
             "aws ecs describe-clusters --clusters file:///etc/passwd",
             "aws ecs describe-clusters --clusters=fileb://x",
         ] {
-            assert_eq!(kind(line), ActionKind::Write, "{line}");
+            assert_eq!(kind(line), ActionKind::Escape, "{line}");
+        }
+    }
+
+    #[test]
+    fn values_are_not_shown_without_the_names_that_tell_secrets() {
+        for line in [
+            "aws ecs describe-task-definition --task-definition w --query taskDefinition",
+            "aws ecs describe-task-definition --task-definition w --output text",
+            "aws ecs describe-task-definition --task-definition w --outp=text",
+            "aws --query 'x' ecs describe-tasks --tasks t",
+            "aws lambda list-functions --output yaml",
+            "aws lambda get-alias --query 'Environment.Variables.*'",
+            "aws new-service describe-thing --query 'things[].value'",
+            "aws new-service describe-thing --qu=things[].dbPassword",
+        ] {
+            assert_eq!(kind(line), ActionKind::Nameless, "{line}");
+        }
+        for line in [
+            "aws ecs describe-task-definition --task-definition w --output json",
+            "aws ecs list-tasks --query 'taskArns[0]' --output text",
+            "aws ec2 describe-instances --query 'Reservations[].Instances[].Tags[?Key==`Name`].Value'",
+            "aws ec2 describe-instances --query 'Reservations[].Instances[].[Tags[?Key==`Name`]|[0].Value]'",
+        ] {
+            assert_eq!(kind(line), ActionKind::Read, "{line}");
         }
     }
 
@@ -371,17 +360,46 @@ mod tests {
             "aws lambda get-function --function-name f",
             "aws 'secretsmanager' get-secret-value",
             "aws configure export-credentials",
+            "aws configure import",
+            "aws configure list",
+            "aws configure get aws_secret_access_key",
         ] {
             assert_eq!(kind(line), ActionKind::Credential, "{line}");
         }
     }
 
     #[test]
-    fn a_list_is_as_grave_as_its_gravest_line() {
-        let list = json!(["aws ecs list-clusters", "aws ecs delete-cluster", "aws s3 ls"]);
-        assert_eq!(classify(&list).name, "aws.ecs.DeleteCluster");
-        let list = json!(["aws ecs list-clusters", "aws s3 ls"]);
-        assert_eq!(classify(&list).kind, ActionKind::Read);
+    fn a_list_is_what_must_not_be_missed_of_it() {
+        let list = |lines: &[&str]| {
+            let action = classify(&json!(lines));
+            (action.name, action.kind, action.resource.unwrap_or_default())
+        };
+        let (reads, update) = ("aws ecs list-clusters", "aws ecs update-service --service web");
+        let delete = "aws ecs delete-cluster --cluster prod";
+        assert_eq!(
+            list(&[reads, delete, "aws s3 ls"]),
+            (
+                "aws.ecs.DeleteCluster".into(),
+                ActionKind::Write,
+                "aws.ecs.ListClusters, aws.ecs.DeleteCluster, aws.s3.Ls".into()
+            )
+        );
+        assert_eq!(list(&[update, update]).1, ActionKind::Write);
+        // One that may be allowed must not take another along.
+        assert_eq!(list(&[update, delete]).1, ActionKind::Unknown);
+        assert_eq!(list(&[delete, update]).1, ActionKind::Unknown);
+        for (line, kind) in [
+            ("aws ecs 'unterminated", ActionKind::Unknown),
+            ("aws configure list", ActionKind::Credential),
+            ("aws ecs list-clusters --profile x", ActionKind::Escape),
+            ("aws ecs describe-tasks --query x", ActionKind::Nameless),
+        ] {
+            assert_eq!(list(&[update, line]).1, kind, "{line}");
+            assert_eq!(list(&[line, update]).1, kind, "{line}");
+        }
+        let (name, kind, resource) = list(&[reads, "aws s3 ls"]);
+        assert_eq!((&*name, kind), ("aws.ecs.ListClusters", ActionKind::Read));
+        assert_eq!(resource, "aws.ecs.ListClusters, aws.s3.Ls");
         for odd in [json!([]), json!(null), json!(["aws s3 ls", 3]), json!({"a": 1})] {
             assert_eq!(classify(&odd).kind, ActionKind::Unknown, "{odd}");
         }
