@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Several processes may append to one file: each append holds the file's lock, and a process
-//! that finds the file longer than it left it reads the new end first.
+//! that finds the file longer than it left it reads the new end first. One that finds it shorter
+//! refuses to go on.
 
 use std::{
     fmt,
@@ -24,7 +25,7 @@ use crate::clock;
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What stands before a record's own hash.
-pub(super) const HASH_FIELD: &str = ",\"hash\":\"";
+const HASH_FIELD: &str = ",\"hash\":\"";
 
 /// The log cannot be written, so nothing may be done.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct AuditError {
 enum ErrorKind {
     Io(io::Error),
     Deleted,
+    Shortened,
     NotALog,
 }
 
@@ -54,6 +56,11 @@ impl fmt::Display for AuditError {
                 "the audit log {path} was deleted while in use, and without it nothing is done: \
                  restart the server to begin a new one"
             ),
+            ErrorKind::Shortened => write!(
+                f,
+                "the audit log {path} was cut while in use, and without it nothing is done: find \
+                 out by whom, move it away and restart the server to begin a new one"
+            ),
             ErrorKind::NotALog => write!(
                 f,
                 "{path} does not end in an audit record, so nothing is appended to it: move it \
@@ -69,8 +76,8 @@ impl std::error::Error for AuditError {}
 pub(super) struct Chain {
     path: PathBuf,
     file: File,
-    /// The length at which `seq` and `prev` were read.
-    len: u64,
+    /// The length at which `seq` and `prev` were read; none where they are not known.
+    len: Option<u64>,
     seq: u64,
     prev: String,
 }
@@ -106,14 +113,8 @@ impl Chain {
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        let mut chain = Self {
-            path: path.to_path_buf(),
-            file,
-            // Never a file's length, so that the end is read before the first append.
-            len: u64::MAX,
-            seq: 0,
-            prev: GENESIS.to_owned(),
-        };
+        let mut chain =
+            Self { path: path.to_path_buf(), file, len: None, seq: 0, prev: GENESIS.to_owned() };
         chain.file.lock().map_err(failed)?;
         let caught_up = chain.catch_up();
         chain.file.unlock().map_err(failed)?;
@@ -123,7 +124,7 @@ impl Chain {
     /// Appends one record, whole or not at all as far as the operating system can promise.
     pub(super) fn append(&mut self, record: &impl Serialize) -> Result<(), AuditError> {
         self.file.lock().map_err(|error| self.failed(error))?;
-        let appended = self.catch_up().and_then(|()| self.write(record));
+        let appended = self.catch_up().and_then(|()| self.write("", record));
         let unlocked = self.file.unlock().map_err(|error| self.failed(error));
         appended.and(unlocked)
     }
@@ -138,8 +139,13 @@ impl Chain {
         if metadata.nlink() == 0 {
             return Err(AuditError { path: self.path.clone(), kind: ErrorKind::Deleted });
         }
-        if metadata.len() == self.len {
-            return Ok(());
+        match self.len {
+            Some(len) if metadata.len() == len => return Ok(()),
+            // Appending would hide what was cut off.
+            Some(len) if metadata.len() < len => {
+                return Err(AuditError { path: self.path.clone(), kind: ErrorKind::Shortened });
+            }
+            _ => {}
         }
         let tail = self.last_lines(metadata.len()).map_err(|error| self.failed(error))?;
         let (complete, torn) = match tail.iter().rposition(|b| *b == b'\n') {
@@ -155,12 +161,12 @@ impl Chain {
                 .ok_or_else(|| AuditError { path: self.path.clone(), kind: ErrorKind::NotALog })?;
             (self.seq, self.prev) = (seq + 1, hash);
         }
-        self.len = metadata.len();
+        self.len = Some(metadata.len());
         if !torn.is_empty() {
             let recovered = Recovered { event: "recovered", torn: hex(&Sha256::digest(torn)) };
-            self.file.write_all(b"\n").map_err(|error| self.failed(error))?;
-            self.len += 1;
-            self.write(&recovered)?;
+            // The end of the torn line goes with its record, or a crash between them would leave a
+            // line that no record tells of.
+            self.write("\n", &recovered)?;
         }
         Ok(())
     }
@@ -180,22 +186,18 @@ impl Chain {
         }
     }
 
-    fn write(&mut self, record: &impl Serialize) -> Result<(), AuditError> {
+    fn write(&mut self, before: &str, record: &impl Serialize) -> Result<(), AuditError> {
         let linked =
             Linked { seq: self.seq, time: clock::rfc3339(clock::now()), prev: &self.prev, record };
         let mut line = serde_json::to_string(&linked).map_err(|error| self.failed(error.into()))?;
         line.pop(); // the closing brace, put back after the hash
         let hash = hex(&Sha256::digest(&line));
-        line.push_str(HASH_FIELD);
-        line.push_str(&hash);
-        line.push_str("\"}\n");
+        let line = format!("{before}{line}{HASH_FIELD}{hash}\"}}\n");
         let written = self.file.write_all(line.as_bytes());
-        if let Err(error) = written {
-            // Some of it may stand there: the next append looks again.
-            self.len = u64::MAX;
-            return Err(self.failed(error));
-        }
-        self.len += line.len() as u64;
+        // If it failed, some of it may stand there: the next append looks again.
+        let len = self.len.take();
+        written.map_err(|error| self.failed(error))?;
+        self.len = len.map(|len| len + line.len() as u64);
         self.seq += 1;
         self.prev = hash;
         Ok(())
@@ -207,12 +209,19 @@ fn read_link(line: &[u8]) -> Option<(u64, String)> {
     #[derive(serde::Deserialize)]
     struct Link {
         seq: u64,
-        hash: String,
     }
     let line = std::str::from_utf8(line).ok()?;
     let link: Link = serde_json::from_str(line).ok()?;
-    let (body, _) = line.rsplit_once(HASH_FIELD)?;
-    (hex(&Sha256::digest(body)) == link.hash).then_some((link.seq, link.hash))
+    let (body, hash) = body_and_hash(line)?;
+    (hex(&Sha256::digest(body)) == hash).then(|| (link.seq, hash.to_owned()))
+}
+
+/// A record's text up to its hash, and the hash, after which nothing else stands.
+pub(super) fn body_and_hash(line: &str) -> Option<(&str, &str)> {
+    let (body, rest) = line.rsplit_once(HASH_FIELD)?;
+    let hash = rest.strip_suffix("\"}")?;
+    let is_hash = hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then_some((body, hash))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

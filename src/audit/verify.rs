@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::chain::{GENESIS, HASH_FIELD, hex};
+use super::chain::{GENESIS, body_and_hash, hex};
 
 /// A chain that holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +48,9 @@ impl fmt::Display for Broken {
             Problem::Edited { seq } => {
                 write!(f, "line {line}: record {seq} was edited: it does not have its own hash")
             }
+            Problem::Missing { expected, found } if found - expected == 1 => {
+                write!(f, "line {line}: record {expected} is missing before record {found}")
+            }
             Problem::Missing { expected, found } => write!(
                 f,
                 "line {line}: records {expected} to {} are missing before record {found}",
@@ -76,7 +79,6 @@ impl std::error::Error for Broken {}
 struct Link {
     seq: u64,
     prev: String,
-    hash: String,
     torn: Option<String>,
 }
 
@@ -90,14 +92,17 @@ pub fn verify(log: impl BufRead) -> Result<Verified, Broken> {
     for (line, bytes) in (1..).zip(log.split(b'\n')) {
         let broken = |problem| Broken { line, problem };
         let bytes = bytes.map_err(|error| broken(Problem::Io(error)))?;
-        let Some((link, body)) = parse(&bytes) else {
+        let Some((link, body, hash)) = parse(&bytes) else {
             if torn.is_some() {
                 return Err(broken(Problem::NotARecord));
             }
             torn = Some((line, hex(&Sha256::digest(&bytes))));
             continue;
         };
-        if hex(&Sha256::digest(body)) != link.hash {
+        if let (Some((line, _)), None) = (&torn, &link.torn) {
+            return Err(Broken { line: *line, problem: Problem::NotARecord });
+        }
+        if hex(&Sha256::digest(body)) != hash {
             return Err(broken(Problem::Edited { seq: link.seq }));
         }
         let (expected, found) = (verified.records, link.seq);
@@ -119,7 +124,7 @@ pub fn verify(log: impl BufRead) -> Result<Verified, Broken> {
             (None, Some(_)) => return Err(broken(Problem::Torn)),
         }
         verified.records += 1;
-        verified.head = link.hash;
+        hash.clone_into(&mut verified.head);
     }
     match torn {
         Some((line, _)) => Err(Broken { line, problem: Problem::Torn }),
@@ -127,12 +132,12 @@ pub fn verify(log: impl BufRead) -> Result<Verified, Broken> {
     }
 }
 
-/// A record's link, and the part of the line that its hash is over.
-fn parse(line: &[u8]) -> Option<(Link, &str)> {
+/// A record's link, the part of the line that its hash is over, and the hash.
+fn parse(line: &[u8]) -> Option<(Link, &str, &str)> {
     let line = std::str::from_utf8(line).ok()?;
     let link = serde_json::from_str(line).ok()?;
-    let (body, _) = line.rsplit_once(HASH_FIELD)?;
-    Some((link, body))
+    let (body, hash) = body_and_hash(line)?;
+    Some((link, body, hash))
 }
 
 #[cfg(test)]
@@ -193,6 +198,13 @@ mod tests {
         let spliced = join(&[lines[0], other[1], lines[2]]);
         assert!(check(&spliced).unwrap_err().starts_with("line 2: record 1 does not follow"));
 
+        // What stands after the hash is in no hash.
+        for added in ["\",\"note\":\"x\"}", "\"} ", "\" }"] {
+            let line = lines[1].strip_suffix("\"}").unwrap();
+            let longer = join(&[lines[0], &format!("{line}{added}"), lines[2]]);
+            assert_eq!(check(&longer).unwrap_err(), "line 2: is not an audit record");
+        }
+
         let garbage = join(&[lines[0], "what", lines[1]]);
         assert_eq!(check(&garbage).unwrap_err(), "line 2: is not an audit record");
     }
@@ -228,13 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_appended_to_a_file_that_is_no_log_or_is_gone() {
+    fn nothing_is_appended_to_a_file_that_is_no_log_or_was_cut_or_is_gone() {
         let (_folder, path) = log(1);
         fs::write(&path, "notes\n").unwrap();
         assert!(AuditLog::open(&path).unwrap_err().to_string().contains("does not end in an"));
 
         let (_folder, path) = log(1);
         let log = AuditLog::open(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        log.opened(&Session::open(Principal::new("uid:1", "alice"))).unwrap();
+        fs::write(&path, text).unwrap();
+        let session = Session::open(Principal::new("uid:1", "alice"));
+        assert!(log.opened(&session).unwrap_err().to_string().contains("was cut while in use"));
         fs::remove_file(&path).unwrap();
         let session = Session::open(Principal::new("uid:1", "alice"));
         assert!(log.opened(&session).unwrap_err().to_string().contains("was deleted"));
