@@ -36,7 +36,7 @@ inherit = ["PATH"]
     workspace
 }
 
-const TOOLS: [&str; 21] = [
+const TOOLS: [&str; 22] = [
     "echo",
     "environment",
     "hang",
@@ -56,6 +56,7 @@ const TOOLS: [&str; 21] = [
     "escape",
     "calls",
     "leak_in_error",
+    "lease",
     "brand_new",
     "unheard",
 ];
@@ -123,6 +124,57 @@ fn one_that_never_answers_is_ended_and_the_next_call_gets_a_new_one() {
     goes_on(&mut agent);
     eventually("the hanging child ends", || !lives(first[0]));
     assert_ne!(agent.children(), first);
+}
+
+#[test]
+fn other_calls_are_told_for_which_one_it_was_ended() {
+    let workspace = odd_workspace("timeout = \"2s\"", "");
+    let mut agent = agent(&workspace);
+    let hanging = agent.begin_call("odd__hang", json!({}));
+    std::thread::sleep(Duration::from_millis(800));
+    let behind = agent.begin_call("odd__echo", json!({"text": "x"}));
+    let text = |answer: serde_json::Value| answer["result"]["content"][0]["text"].to_string();
+    let (first, second) = (text(agent.answer(hanging)), text(agent.answer(behind)));
+    assert!(first.contains("did not answer `hang` within 2s"), "{first}");
+    assert!(second.contains("did not answer another call, of `hang`, in time"), "{second}");
+    goes_on(&mut agent);
+}
+
+#[test]
+fn all_calls_on_a_child_that_dies_are_told() {
+    let workspace = odd_workspace("", "");
+    let mut agent = agent(&workspace);
+    let calls = [
+        agent.begin_call("odd__slow", json!({"seconds": 0.5})),
+        agent.begin_call("odd__die", json!({})),
+        agent.begin_call("odd__echo", json!({"text": "x"})),
+        agent.begin_call("odd__echo", json!({"text": "y"})),
+    ];
+    let [slow, others @ ..] = calls.map(|id| agent.answer(id)["result"].to_string());
+    assert!(slow.contains("done"), "{slow}");
+    for said in others {
+        assert!(said.contains("ended (exit code 7) while the call was under way"), "{said}");
+    }
+    // It died once, not three times.
+    goes_on(&mut agent);
+}
+
+#[test]
+fn more_calls_than_the_limit_are_refused_until_some_end() {
+    let workspace = odd_workspace("", "[limits]\ncalls = 3");
+    let mut agent = agent(&workspace);
+    let hanging: Vec<u64> = (0..3).map(|_| agent.begin_call("odd__hang", json!({}))).collect();
+    eventually("the calls are under way", || workspace.audit().matches("odd.hang").count() >= 3);
+    for tool in ["odd__echo", "get_service_context_info"] {
+        let said = agent.refused(tool, json!({}));
+        assert!(said.contains("3 calls of this session are under way"), "{said}");
+    }
+    // The way out is never refused.
+    agent.done("clear_credential_context", json!({}));
+    for id in hanging {
+        agent.answer(id);
+    }
+    assert_eq!(agent.done("odd__echo", json!({"text": "again"})).text(), "again");
 }
 
 #[test]
@@ -255,7 +307,14 @@ fn one_that_is_no_server_is_told() {
 fn its_environment_is_built_from_empty_and_its_home_is_its_own() {
     let workspace = odd_workspace("env = { PLAIN = \"yes\", CACHE = \"~/.cache/x\" }", "")
         .with("SECRET_OF_THE_SERVER", "do-not-inherit")
-        .with("AWS_SECRET_ACCESS_KEY", "do-not-inherit-either");
+        .with("AWS_SECRET_ACCESS_KEY", "do-not-inherit-either")
+        .with("AWS_PROFILE", "nor-this");
+    // Not even where a manifest asks for it.
+    let manifest = std::fs::read_to_string(workspace.path("servers/odd.toml")).unwrap();
+    let greedy =
+        manifest.replace("inherit = [\"PATH\"", "inherit = [\"PATH\", \"AWS_S*\", \"AWS_PROFILE\"");
+    assert_ne!(manifest, greedy);
+    workspace.write("servers/odd.toml", &greedy);
     let mut agent = agent(&workspace);
     let text = agent.done("odd__environment", json!({})).text();
     let environment: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -14,7 +14,7 @@ use subrosa::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::workspace::Workspace;
+use crate::support::{emulator, workspace::Workspace};
 
 /// A process with many sessions.
 struct Plant {
@@ -86,8 +86,7 @@ impl User {
 
 /// A secret that has nothing in common with its key id.
 fn secret_of(key: &str) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(key)
 }
 
 fn pair(key: &str, region: &str) -> Option<(String, String)> {
@@ -179,6 +178,125 @@ async fn hundreds_of_sessions() {
     while let Some(done) = work.join_next().await {
         done.unwrap();
     }
+}
+
+/// Users of the emulator, for the process that [`leases_and_children_of_hundreds_of_sessions`]
+/// starts.
+const USERS: &str = "SUBROSA_TEST_USERS";
+
+#[test]
+fn leases_and_children_of_hundreds_of_sessions() {
+    // The AWS SDK finds the emulator by the environment, so all sessions live in a process of
+    // their own.
+    let users: Vec<Value> = (0..10)
+        .map(|number| {
+            let keys = emulator::user(&format!("isolated-{number}"), &["sts:*", "ecs:*"]);
+            json!({"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key})
+        })
+        .collect();
+    let role = emulator::role("isolated-role", "isolated-0", "right", &["ecs:*"]);
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["isolation::sessions_with_an_emulator", "--exact", "--ignored", "--nocapture"])
+        .env("AWS_ENDPOINT_URL", emulator::endpoint())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("BASE_KEY", users[0]["access_key_id"].as_str().unwrap())
+        .env("BASE_SECRET", users[0]["secret_access_key"].as_str().unwrap())
+        .env("ROLE", role)
+        .env(USERS, Value::from(users).to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "started by leases_and_children_of_hundreds_of_sessions"]
+async fn sessions_with_an_emulator() {
+    let users: Vec<Value> = serde_json::from_str(&std::env::var(USERS).unwrap()).unwrap();
+    let role = std::env::var("ROLE").unwrap();
+    let manifest = "[credentials]\nprovider = \"aws\"\ndelivery = \"environment\"\n";
+    let odd = Arc::new(crate::children::odd_workspace(manifest, ""));
+    // One role, behind two integrations that differ in their external id alone.
+    let integration = |name: &str, id: &str| {
+        format!(
+            "[integrations.{name}]\nprovider = \"aws\"\nrole_arn = {role:?}\nexternal_id = {id:?}\n\
+             base = {{ access_key_id = \"env:BASE_KEY\", secret_access_key = \"env:BASE_SECRET\" }}\n"
+        )
+    };
+    let config = format!(
+        "[session]\nenvironment_fallback = false\n[tools]\nenable = [\"odd\"]\ndir = \"servers\"\n\
+         [audit]\nfile = \"audit.jsonl\"\n{}{}",
+        integration("right", "right"),
+        integration("wrong", "wrong")
+    );
+    let config = Config::parse(&config, &odd.path(""), None).unwrap();
+    let plant =
+        Plant { shared: Arc::new(Shared::new(config).unwrap()), _folder: TempDir::new().unwrap() };
+    let regions = ["us-east-1", "us-west-2", "eu-west-1", "ap-south-1", "sa-east-1"];
+    let mut work = tokio::task::JoinSet::new();
+    for number in 0..200_usize {
+        let user = plant.session(&format!("user-{number}"));
+        let (keys, region) = (users[number % users.len()].clone(), regions[number % 5]);
+        let odd = Arc::clone(&odd);
+        work.spawn(async move {
+            let given = match number % 10 {
+                8 => json!({"integration": "right", "region": region}),
+                9 => json!({"integration": "wrong", "region": region}),
+                _ => {
+                    let mut keys = keys;
+                    keys["region"] = region.into();
+                    keys
+                }
+            };
+            let arguments = json!({"credentials_json": given.to_string()});
+            let set = user.call("set_aws_credentials_context", arguments).await;
+            assert_eq!(set["isError"], false, "{set}");
+            let facts = user.call("get_aws_credentials_context", json!({})).await;
+            let facts = &facts["structuredContent"];
+            assert_eq!(facts["region"], region);
+            if number % 10 == 9 {
+                assert_eq!(facts["verified"], false, "{facts}");
+                return;
+            }
+            // AWS itself says whose lease it is: the name holds principal and session.
+            let id = user.enforcement.session().id().to_string();
+            let own = format!("/agent-user-{number}-{}", &id["ses_".len()..][..8]);
+            let arn = facts["arn"].as_str().unwrap();
+            assert!(arn.ends_with(&own), "{arn} {own}");
+            assert_eq!(arn.contains(":assumed-role/isolated-role/"), number % 10 == 8, "{arn}");
+            // Two of each, side by side: children get their own session's lease and region.
+            if number < 20 {
+                let reply = user.call("odd__lease", json!({})).await;
+                let seen: Value =
+                    serde_json::from_str(reply["content"][0]["text"].as_str().unwrap()).unwrap();
+                assert_eq!(seen["region"], region);
+                let issued = lease_in_audit(&odd, &id);
+                assert_eq!(seen["key_digest"], digest(&issued), "{issued}");
+            }
+            if number % 3 == 0 {
+                user.clear().await;
+                let gone = user.call("get_aws_credentials_context", json!({})).await;
+                assert!(gone["structuredContent"]["error"].is_string(), "{gone}");
+            }
+        });
+    }
+    while let Some(done) = work.join_next().await {
+        done.unwrap();
+    }
+}
+
+/// The id of the key that was last issued to a session, by the audit log.
+fn lease_in_audit(workspace: &Workspace, session: &str) -> String {
+    let records = workspace.audit_records();
+    let mut issued =
+        records.iter().filter(|record| record["event"] == "issued" && record["session"] == session);
+    issued.next_back().unwrap()["lease"]["access_key_id"].as_str().unwrap().to_owned()
+}
+
+fn digest(text: &str) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

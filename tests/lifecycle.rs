@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     children::odd_workspace,
-    support::{agent::Agent, eventually, lives, workspace::Workspace},
+    support::{agent::Agent, emulator, eventually, lives, workspace::Workspace},
 };
 
 /// A server with a child and a grandchild.
@@ -122,6 +122,45 @@ fn after_idleness() {
     assert!(empty.text().contains("error"), "{}", empty.text());
     let empty = agent.done("get_aws_credentials_context", json!({}));
     assert!(empty.text().contains("error"), "{}", empty.text());
+}
+
+#[test]
+fn after_idleness_leases_of_the_environment_end_too() {
+    let keys = emulator::user("idle", &["sts:*", "ecs:*"]);
+    let manifest = "[credentials]\nprovider = \"aws\"\ndelivery = \"environment\"\n";
+    let workspace = odd_workspace(manifest, "[session]\nidle_timeout = \"1s\"")
+        .with("AWS_ENDPOINT_URL", emulator::endpoint())
+        .with("AWS_ACCESS_KEY_ID", &keys.access_key_id)
+        .with("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key);
+    let mut agent = workspace.serve();
+    let cleared = || workspace.audit().matches("\"cause\":\"idle timeout\"").count();
+    // Nothing was set; a lease and a child are there all the same.
+    for times in 1..=2 {
+        agent.done("ecs_list_clusters", json!({}));
+        agent.done("odd__echo", json!({"text": "x"}));
+        let children = agent.children();
+        assert_eq!(children.len(), 1);
+        eventually("the context is cleared", || cleared() == times);
+        all_end(&children);
+    }
+    // With nothing left there is nothing to clear.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(cleared(), 2);
+}
+
+#[test]
+fn nothing_of_a_child_that_was_given_up_is_left_behind() {
+    let workspace = odd_workspace("timeout = \"1s\"", "");
+    let manifest = std::fs::read_to_string(workspace.path("servers/odd.toml")).unwrap();
+    workspace
+        .write("servers/odd.toml", &manifest.replace("odd.py\"", "odd.py\", \"--ignore-eof\""));
+    let (mut agent, pids) = family(&workspace);
+    let said = agent.refused("odd__hang", json!({}));
+    assert!(said.contains("did not answer `hang`"), "{said}");
+    // It still has its time to end when the client leaves.
+    assert!(pids.iter().any(|pid| lives(*pid)));
+    assert!(agent.leave().success());
+    assert!(!pids.iter().any(|pid| lives(*pid)), "they are gone before the server");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod isolation;
 mod lifecycle;
 mod no_leak;
 mod policy;
+mod renewal;
 mod schemas;
 mod six_tools;
 mod stdio;

@@ -96,6 +96,42 @@ fn a_write_that_the_operator_allows_is_carried_out_with_its_own_scope() {
 }
 
 #[test]
+fn an_allowed_write_takes_nothing_else_along() {
+    let config = r#"
+        [scopes.scaling]
+        session_policy = "scaling.json"
+        [tools]
+        enable = ["aws-api"]
+        [tools.override.aws-api]
+        command = "/nonexistent"
+        [[policy.allow]]
+        action = "aws.ecs.UpdateService"
+        scope = "scaling"
+        "#;
+    let workspace = Workspace::new(config);
+    workspace.write("scaling.json", r#"{"Version": "2012-10-17", "Statement": []}"#);
+    let mut agent = workspace.serve();
+    let update = "aws ecs update-service --cluster c --service web --desired-count 0";
+    for (command, why) in [
+        (json!(format!("{update} --endpoint-url http://127.0.0.1:9")), "leads away from"),
+        (json!(format!("{update} --profile other")), "leads away from"),
+        (json!(format!("aws --debug {}", &update[4..])), "leads away from"),
+        (json!([update, "aws ecs delete-service --cluster c --service web"]), "cannot be told"),
+        (json!([update, "aws configure list"]), "reads out a credential"),
+        (json!([update, "aws ecs describe-tasks --query x"]), "takes away the names"),
+        (json!(format!("{update}; aws ecs delete-cluster")), "cannot be told"),
+    ] {
+        let said = agent.refused("aws-api__call_aws", json!({"cli_command": command}));
+        assert!(said.starts_with("Denied by policy: ") && said.contains(why), "{said}");
+    }
+    assert!(!workspace.audit().contains("\"decision\":\"permit\""));
+    // All that a list does is in the audit log.
+    assert!(workspace.audit().contains("aws.ecs.UpdateService, aws.configure.List"));
+    let said = agent.refused("aws-api__call_aws", json!({"cli_command": update}));
+    assert!(!said.contains("Denied by policy"), "{said}");
+}
+
+#[test]
 fn a_tool_server_looks_with_the_scope_of_its_manifest() {
     let keys = emulator::user("manifest", &["sts:*", "ecs:*"]);
     emulator::service("manifest", "web", &json!({}));

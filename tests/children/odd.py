@@ -1,5 +1,6 @@
 """A stdio MCP server (revision 2025-11-25) that does what servers should not do."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ def text(value):
 TOOLS = [
     "echo", "environment", "hang", "die", "die_quietly", "garbage", "flood", "huge", "grandchild",
     "malformed", "wrong_id", "protocol_error", "question", "change", "slow", "raw", "escape",
-    "calls", "leak_in_error",
+    "calls", "leak_in_error", "lease",
 ]
 more_tools = []
 calls = []
@@ -33,6 +34,10 @@ def call(identifier, name, arguments):
         return text(arguments.get("text", ""))
     if name == "environment":
         return text(json.dumps(dict(os.environ)))
+    if name == "lease":
+        key = os.environ["AWS_ACCESS_KEY_ID"].encode()
+        return text(json.dumps({"key_digest": hashlib.sha256(key).hexdigest(),
+                                "region": os.environ["AWS_REGION"]}))
     if name == "calls":
         return text(json.dumps(calls))
     if name == "hang":

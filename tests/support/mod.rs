@@ -6,6 +6,7 @@ pub mod emulator;
 pub mod node;
 pub mod python;
 pub mod replay;
+pub mod sts;
 pub mod workspace;
 
 use std::time::{Duration, Instant};
