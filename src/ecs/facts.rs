@@ -51,9 +51,10 @@ pub(super) async fn gather(ecs: &Ecs, cluster: &str, name: &str) -> Result<Facts
     };
     let running = tasks(running, "running tasks");
     let stopped = tasks(stopped, "stopped tasks");
-    let definition = match service.task_definition() {
+    let failed = stopped.iter().find(|task| !was_replaced(task)).map(|task| &*task.task_definition);
+    let definition = match failed.or(service.task_definition()) {
         None => None,
-        Some(arn) => match ecs.task_definition_view(arn).await {
+        Some(name) => match ecs.task_definition_view(name).await {
             Ok(definition) => Some(definition),
             Err(error) => {
                 gaps.push(format!("the task definition could not be read: {}", error.words()));
@@ -72,6 +73,12 @@ pub(super) async fn gather(ecs: &Ecs, cluster: &str, name: &str) -> Result<Facts
     };
     read_logs(ecs, &mut facts).await;
     Ok(facts)
+}
+
+/// Whether ECS stopped a task because it was not needed any more. Any other stopped task tells what
+/// fails, also after a rollback, when the service names the revision before.
+fn was_replaced(task: &TaskView) -> bool {
+    task.stopped_reason.as_deref().is_some_and(|reason| reason.starts_with("Scaling activity"))
 }
 
 /// The logs of the latest stopped tasks; of running ones where none has stopped.

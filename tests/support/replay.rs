@@ -97,7 +97,14 @@ fn ecs_or_logs(operation: &str, input: &Value, case: &Value) -> (u16, Value) {
             let tasks = tasks.iter().filter(|task| wanted.contains(&task["taskArn"]));
             (200, json!({"tasks": tasks.collect::<Vec<_>>(), "failures": []}))
         }
-        "DescribeTaskDefinition" => (200, json!({"taskDefinition": case["task_definition"]})),
+        "DescribeTaskDefinition" => {
+            let name = input["taskDefinition"].as_str().unwrap();
+            let several = case["task_definitions"].as_object();
+            let named =
+                several.and_then(|all| all.iter().find(|(known, _)| name.ends_with(*known)));
+            let definition = named.map_or(&case["task_definition"], |(_, definition)| definition);
+            (200, json!({"taskDefinition": definition}))
+        }
         "GetLogEvents" => {
             match case["logs"].get(input["logStreamName"].as_str().unwrap()) {
                 Some(lines) => {

@@ -50,8 +50,15 @@ fn cause(text: &str, role: &str) -> Cause {
         ["resourcenotfound", "can't find", "not found", "does not exist", "invalidparameters"];
     const UNREACHABLE: [&str; 7] =
         ["timeout", "timed out", "i/o", "dial tcp", "connection issue", "deadline", "no such host"];
-    let of_secrets = says(text, &["secret", "ssm", "parameter"]);
-    let what = if of_secrets { "its secrets" } else { "a resource that it needs" };
+    // Said of either, and so of neither.
+    let text = &text.replace("secrets or registry auth", "");
+    let what = if says(text, &["secret", "ssm", "parameter"]) {
+        "its secrets"
+    } else if says(text, &["registry", "ecr"]) {
+        "the image registry's credentials"
+    } else {
+        "a resource that it needs"
+    };
     if says(text, &["assume the role"]) {
         cannot_assume(role)
     } else if says(text, &["log group", "logger", "log stream"]) {
@@ -104,7 +111,7 @@ fn denied(text: &str, what: &str, role: &str) -> Cause {
         (&["secretsmanager", "secrets manager"], "secretsmanager:GetSecretValue"),
         (&["ssm", "parameter"], "ssm:GetParameters"),
         (&["kms"], "kms:Decrypt"),
-        (&["ecr"], "ecr:GetAuthorizationToken"),
+        (&["registry", "ecr"], "ecr:GetAuthorizationToken"),
     ];
     let permission = PERMISSIONS.iter().find(|(words, _)| says(text, words));
     let permission = permission.map_or("what the message names", |(_, permission)| permission);
@@ -116,8 +123,7 @@ fn denied(text: &str, what: &str, role: &str) -> Cause {
         ),
         vec![
             format!("Allow {permission} on the named resource in the policy of {role}."),
-            "If the secret is encrypted with a key of your own, kms:Decrypt on that key is needed \
-             too."
+            "If it is encrypted with a key of your own, kms:Decrypt on that key is needed too."
                 .into(),
             "Then force a new deployment of the service.".into(),
         ],
