@@ -46,8 +46,6 @@ pub struct Config {
     pub audit_file: PathBuf,
     /// Sizes and times that bound a call.
     pub limits: Limits,
-    /// The file that this came from, if any.
-    pub file: Option<PathBuf>,
 }
 
 /// A configured account or role.
@@ -124,6 +122,8 @@ pub struct ManifestSource {
     pub origin: String,
     /// The manifest's text.
     pub text: String,
+    /// Where the relative path of a program in it starts.
+    pub folder: PathBuf,
     /// The tools that it was recorded with, as the `result` of a `tools/list`.
     pub recorded_tools: Option<String>,
     /// What the configuration changes of it.
@@ -170,15 +170,14 @@ impl Config {
             return Self::parse("", Path::new("."), None);
         };
         let text = read(&path)?;
-        let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-        Self::parse(&text, &folder, Some(path))
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder, Some(&path))
     }
 
     /// Reads a configuration from its text; relative paths in it start at `folder`.
-    pub fn parse(text: &str, folder: &Path, path: Option<PathBuf>) -> Result<Self, ConfigError> {
-        let place = path
-            .as_deref()
-            .map_or_else(|| String::from("configuration"), |path| path.display().to_string());
+    pub fn parse(text: &str, folder: &Path, path: Option<&Path>) -> Result<Self, ConfigError> {
+        let place =
+            path.map_or_else(|| String::from("configuration"), |path| path.display().to_string());
         let file: file::File = parse_toml(text, &place)?;
         let reader = Reader { place, folder };
         let scopes = reader.scopes(file.scopes)?;
@@ -195,7 +194,6 @@ impl Config {
             audit_file: reader.audit_file(file.audit.file)?,
             limits: file.limits,
             scopes,
-            file: path,
         })
     }
 
@@ -233,10 +231,7 @@ pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(
             None => place.to_owned(),
         };
         let message = parse_error::without_values(&error.message());
-        let hint = parse_error::unknown_field(&message)
-            .and_then(|(wrong, known)| parse_error::meant(wrong, known))
-            .map(|meant| format!("; did you mean `{meant}`?"))
-            .unwrap_or_default();
+        let hint = parse_error::did_you_mean_field(&message);
         ConfigError::new(place, format!("{message}{hint}"))
     })
 }
@@ -251,7 +246,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
-        Config::parse(text, Path::new("/nowhere"), Some(PathBuf::from("subrosa.toml")))
+        Config::parse(text, Path::new("/nowhere"), Some(Path::new("subrosa.toml")))
     }
 
     fn complaint(text: &str) -> String {

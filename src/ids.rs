@@ -1,4 +1,4 @@
-//! Random names.
+//! Random names, and bytes as text.
 
 use std::fmt::{self, Write as _};
 
@@ -21,11 +21,15 @@ impl fmt::Display for SessionId {
 
 /// `prefix` and 128 random bits in hexadecimal.
 pub fn random(prefix: &str) -> String {
-    let mut text = String::from(prefix);
-    for byte in random_bytes::<16>() {
+    format!("{prefix}{}", hex(&random_bytes::<16>()))
+}
+
+/// Bytes in hexadecimal, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
-    }
-    text
+        text
+    })
 }
 
 /// Bytes from the operating system's generator.

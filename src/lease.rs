@@ -92,19 +92,13 @@ impl<'de> Deserialize<'de> for Region {
 /// What a lease may do.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    name: ScopeName,
     session_policy: Arc<str>,
 }
 
 impl Scope {
-    /// A scope and the AWS session policy (a JSON document) that it compiles to.
-    pub fn new(name: ScopeName, session_policy: impl Into<Arc<str>>) -> Self {
-        Self { name, session_policy: session_policy.into() }
-    }
-
-    /// The scope's name.
-    pub fn name(&self) -> &ScopeName {
-        &self.name
+    /// A scope, by the AWS session policy (a JSON document) that it compiles to.
+    pub fn new(session_policy: impl Into<Arc<str>>) -> Self {
+        Self { session_policy: session_policy.into() }
     }
 
     /// The AWS session policy: what the lease may do at most, whatever its role may.

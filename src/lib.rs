@@ -1,17 +1,19 @@
 //! **subrosa**: an MCP server that lets LLM agents work on cloud accounts without ever seeing a
 //! credential.
 //!
-//! The modules, from the outside in; each uses only those below it.
+//! The modules, from the outside in. None uses what stands above it.
 //!
 //! | | |
 //! |---|---|
 //! | [`cli`] | the commands |
 //! | [`server`] | MCP over stdio: the only room that knows JSON-RPC errors |
 //! | [`enforcement`] | the way of every call, in one screen |
-//! | [`policy`] [`broker`] [`native`] [`toolserver`] [`redact`] [`audit`] | what it goes through |
+//! | [`policy`] [`broker`] [`native`] [`toolserver`] [`audit`] | what it goes through |
 //! | [`ecs`] [`aws`] [`stack_job`] | what the native tools know |
+//! | [`redact`] | what must not come out |
+//! | [`config`] | what the operator wants |
 //! | [`session`] [`lease`] [`secret`] [`call`] [`principal`] | what is passed along |
-//! | [`config`] [`frame`] [`name`] [`clock`] [`ids`] [`parse_error`] [`telemetry`] [`shutdown`] | what all of them use |
+//! | [`frame`] [`name`] [`clock`] [`ids`] [`parse_error`] [`telemetry`] [`shutdown`] | what all of them use |
 
 pub mod audit;
 pub mod aws;

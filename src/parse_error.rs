@@ -55,8 +55,18 @@ pub fn meant<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Optio
         .map(|(_, name)| name)
 }
 
+/// Words to add to a message about a name that is not known; none if nothing is near.
+pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    meant(wrong, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// The same for the name in a message of serde's.
+pub fn did_you_mean_field(message: &str) -> String {
+    unknown_field(message).map(|(wrong, known)| did_you_mean(wrong, known)).unwrap_or_default()
+}
+
 /// The unknown name in serde's "unknown field `a`, expected one of `b`, `c`", and the known ones.
-pub fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.split_once("unknown field `")?.1;
     let (wrong, rest) = rest.split_once('`')?;
     let known = rest.split('`').skip(1).step_by(2).collect();
@@ -98,7 +108,8 @@ mod tests {
         let said = complaint(r#"{"clutser":"c"}"#);
         let (wrong, known) = unknown_field(&said).unwrap();
         assert_eq!(known, ["cluster", "lines", "list"]);
+        assert_eq!(did_you_mean_field(&said), "; did you mean `cluster`?");
         assert_eq!(meant(wrong, known), Some("cluster"));
-        assert_eq!(meant("zzz", ["cluster"]), None);
+        assert_eq!(did_you_mean("zzz", ["cluster"]), "");
     }
 }

@@ -276,6 +276,21 @@ fn one_that_is_not_there_is_told_with_what_to_install() {
 }
 
 #[test]
+fn a_program_beside_its_manifest_is_found() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let workspace = odd_workspace("", "");
+    let manifest = std::fs::read_to_string(workspace.path("servers/odd.toml")).unwrap();
+    let python = crate::support::python::demo().program("python").display().to_string();
+    let script =
+        workspace.write("servers/bin/start", &format!("#!/bin/sh\nexec {python} \"$@\"\n"));
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let beside = manifest.replace(&format!("{python:?}"), "\"bin/start\"");
+    assert_ne!(manifest, beside);
+    workspace.write("servers/odd.toml", &beside);
+    goes_on(&mut agent(&workspace));
+}
+
+#[test]
 fn one_that_dies_at_its_start_is_told_with_its_last_words() {
     let workspace = odd_started_with("--die-at-start", "", "");
     workspace.write(

@@ -142,6 +142,10 @@ tell(task)
     let tasks = agent.done("ecs_describe_tasks", json!({"cluster": "showing", "service": "web"}));
     assert_eq!(tasks.data()["tasks"][0]["task"], *task, "{}", tasks.0);
     assert_eq!(tasks.data()["tasks"][0]["containers"][0]["name"], "main");
+    let wrong = json!({"cluster": tasks.data()["cluster"], "container": "mian",
+        "task": tasks.data()["tasks"][0]["task"]});
+    let said = agent.refused("ecs_task_logs", wrong);
+    assert!(said.contains("no container `mian`; it has: main"), "{said}");
     let said = agent.refused("ecs_task_logs", json!({"cluster": "showing", "task": task}));
     assert!(said.contains("writes to CloudWatch Logs"), "{said}");
     let said = agent

@@ -103,8 +103,8 @@ fn aws_api_with_its_service_reference_served_here() {
         ("aws ecs delete-cluster --cluster aws-api", "`aws.ecs.DeleteCluster` may change"),
         ("aws secretsmanager get-secret-value --secret-id x", "reads out a credential"),
         ("aws sts get-session-token", "reads out a credential"),
-        ("aws ecs list-clusters --profile other", "may change"),
-        ("aws ecs list-clusters --endpoint-url http://127.0.0.1:1", "may change"),
+        ("aws ecs list-clusters --profile other", "leads away"),
+        ("aws ecs list-clusters --endpoint-url http://127.0.0.1:1", "leads away"),
         ("aws ecs list-clusters; aws ecs delete-cluster", "cannot be told"),
     ] {
         let said = agent.refused("aws-api__call_aws", call(line));

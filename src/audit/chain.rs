@@ -19,7 +19,7 @@ use std::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::clock;
+use crate::{clock, ids::hex};
 
 /// `prev` of the first record.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -222,12 +222,4 @@ pub(super) fn body_and_hash(line: &str) -> Option<(&str, &str)> {
     let hash = rest.strip_suffix("\"}")?;
     let is_hash = hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     is_hash.then_some((body, hash))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

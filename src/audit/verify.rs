@@ -8,7 +8,8 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::chain::{GENESIS, body_and_hash, hex};
+use super::chain::{GENESIS, body_and_hash};
+use crate::ids::hex;
 
 /// A chain that holds.
 #[derive(Debug, PartialEq, Eq)]

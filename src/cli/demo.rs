@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::{
-    agent::{Agent, Exchange},
+    agent::{Agent, Exchange, Left},
     emulator::Emulator,
     python::Environment,
     verdict::{Evidence, Planted, Verdict},
@@ -98,9 +98,9 @@ impl Demo {
         let mut agent =
             Agent::start(&files.config, &environment).await.map_err(Failure::internal)?;
         tell("the agent is connected");
-        let tools = agent.tools().await.map_err(Failure::internal)?;
+        agent.tools().await.map_err(Failure::internal)?;
         triage(&mut agent).await.map_err(Failure::internal)?;
-        let (transcript, log) = agent.leave().await.map_err(Failure::internal)?;
+        let Left { transcript, wire, log } = agent.leave().await.map_err(Failure::internal)?;
 
         let audit = fs::read_to_string(&files.audit).map_err(Failure::internal)?;
         let evidence = Evidence {
@@ -108,7 +108,7 @@ impl Demo {
             child: fs::read_to_string(&files.tap).unwrap_or_default(),
             audit,
             log,
-            tools,
+            wire,
         };
         Ok(Verdict::reach(transcript, &evidence, &planted, began.elapsed()))
     }
@@ -245,7 +245,7 @@ fn forms(secret: &str) -> Vec<String> {
         // What does not change with what stands around it.
         forms.push(encoded.chars().skip(4).take(encoded.len() - 8).collect());
     }
-    forms.push(secret.bytes().map(|byte| format!("{byte:02x}")).collect());
+    forms.push(ids::hex(secret.as_bytes()));
     forms
 }
 

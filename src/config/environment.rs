@@ -1,6 +1,9 @@
 //! The process's environment and the folders that follow from it.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use crate::secret::{Secret, SecretRef};
 
@@ -37,6 +40,25 @@ pub fn secret(reference: &SecretRef) -> Result<Secret, UnreadableSecret> {
 /// The user's home folder.
 pub fn home() -> Option<PathBuf> {
     variable("HOME").map(PathBuf::from)
+}
+
+/// A path that may begin with `~/`, the user's own home.
+pub fn expand_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => path.into(),
+    }
+}
+
+/// A program as a file in `folder` names it: a relative path starts there, a bare name is looked
+/// for on the PATH.
+pub fn program_in(folder: &Path, command: &str) -> String {
+    let path = expand_home(command);
+    if !command.contains('/') {
+        return command.to_owned();
+    }
+    let path = folder.join(path);
+    std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// A folder of the XDG Base Directory Specification, ours below it.

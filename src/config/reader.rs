@@ -49,7 +49,7 @@ impl Reader<'_> {
         &self,
         scopes: BTreeMap<ScopeName, file::Scope>,
     ) -> Result<BTreeMap<ScopeName, Scope>, ConfigError> {
-        let built_in = Scope::new(ScopeName::read_only(), READ_ONLY_POLICY);
+        let built_in = Scope::new(READ_ONLY_POLICY);
         let mut known = BTreeMap::from([(ScopeName::read_only(), built_in)]);
         for (name, scope) in scopes {
             let path = self.folder.join(&scope.session_policy);
@@ -61,7 +61,7 @@ impl Reader<'_> {
                 )
             })?;
             // Minified: AWS counts characters, 2,048 of them (API reference, AssumeRole).
-            known.insert(name.clone(), Scope::new(name, policy.to_string()));
+            known.insert(name, Scope::new(policy.to_string()));
         }
         Ok(known)
     }
@@ -75,9 +75,7 @@ impl Reader<'_> {
         if scopes.contains_key(name) {
             return Ok(());
         }
-        let hint = parse_error::meant(name.as_str(), scopes.keys().map(ScopeName::as_str))
-            .map(|meant| format!("; did you mean `{meant}`?"))
-            .unwrap_or_default();
+        let hint = parse_error::did_you_mean(name.as_str(), scopes.keys().map(ScopeName::as_str));
         Err(self.error(format!(
             "{who}: scope `{name}` is not defined: add [scopes.{name}] with a session_policy file{hint}"
         )))
@@ -190,7 +188,10 @@ impl Reader<'_> {
             if sources.iter().any(|source| source.name == name) {
                 return Err(self.error(format!("tools: `{name}` is enabled twice")));
             }
-            let overrides = tools.overrides.remove(&name).unwrap_or_default();
+            let mut overrides = tools.overrides.remove(&name).unwrap_or_default();
+            if let Some(command) = &mut overrides.command {
+                *command = environment::program_in(self.folder, command);
+            }
             sources.push(self.manifest(name, folder.as_deref(), overrides)?);
         }
         if let Some(name) = tools.overrides.keys().next() {
@@ -215,6 +216,7 @@ impl Reader<'_> {
                     name,
                     text: read(&path)?,
                     origin: path.display().to_string(),
+                    folder: folder.to_path_buf(),
                     recorded_tools: if recorded.exists() { Some(read(&recorded)?) } else { None },
                     overrides,
                 });
@@ -223,9 +225,7 @@ impl Reader<'_> {
         let Some((_, text, recorded)) = BUILT_IN.iter().find(|(known, ..)| *known == name.as_str())
         else {
             let known: Vec<&str> = BUILT_IN.iter().map(|(name, ..)| *name).collect();
-            let hint = parse_error::meant(name.as_str(), known.iter().copied())
-                .map(|meant| format!("; did you mean `{meant}`?"))
-                .unwrap_or_default();
+            let hint = parse_error::did_you_mean(name.as_str(), known.iter().copied());
             return Err(self.error(format!(
                 "tools: there is no tool server `{name}`: built in are {}; your own are files of \
                  tools.dir{hint}",
@@ -235,6 +235,7 @@ impl Reader<'_> {
         Ok(ManifestSource {
             origin: format!("tools/{name}.toml (built in)"),
             text: (*text).to_owned(),
+            folder: self.folder.to_path_buf(),
             recorded_tools: recorded.map(str::to_owned),
             name,
             overrides,

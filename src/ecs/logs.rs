@@ -25,10 +25,13 @@ impl Ecs {
         let tasks = self.describe_tasks(cluster, vec![task.to_owned()]).await?;
         let found = tasks.first().ok_or_else(missing)?;
         let definition = found.task_definition_arn().ok_or_else(missing)?;
-        let definition = self.task_definition_view(definition).await?;
-        let mut definition = definition;
+        let mut definition = self.task_definition_view(definition).await?;
         if let Some(container) = container {
+            let all = definition.containers.iter().map(|known| known.name.clone()).collect();
             definition.containers.retain(|known| known.name == container);
+            if definition.containers.is_empty() {
+                return Err(EcsError::NoContainer { container: container.to_owned(), all });
+            }
         }
         let id = short(found.task_arn().unwrap_or(task)).to_owned();
         let mut tails = Vec::new();

@@ -73,6 +73,14 @@ pub enum EcsError {
         /// Where.
         cluster: String,
     },
+    /// The task has no such container.
+    #[error("the task has no container `{container}`; it has: {}", .all.join(", "))]
+    NoContainer {
+        /// What was asked for.
+        container: String,
+        /// Those that there are.
+        all: Vec<String>,
+    },
     /// The logs are not in CloudWatch.
     #[error("no container of task `{task}` writes to CloudWatch Logs (log driver `awslogs`)")]
     NoLogs {

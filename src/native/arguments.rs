@@ -28,12 +28,10 @@ pub(super) struct Nothing {}
 pub(super) fn read<T: DeserializeOwned>(
     arguments: &Map<String, Value>,
 ) -> Result<T, InvalidArguments> {
-    serde_path_to_error::deserialize(Value::Object(arguments.clone())).map_err(|error| {
+    // From where they lie, so that no copy of a secret among them is left behind.
+    serde_path_to_error::deserialize(arguments).map_err(|error| {
         let message = parse_error::without_values(error.inner());
-        let hint = parse_error::unknown_field(&message)
-            .and_then(|(wrong, known)| parse_error::meant(wrong, known))
-            .map(|meant| format!("; did you mean `{meant}`?"))
-            .unwrap_or_default();
+        let hint = parse_error::did_you_mean_field(&message);
         let message = message
             .replace("unknown field", "unknown argument")
             .replace("missing field", "missing argument");

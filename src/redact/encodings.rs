@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose};
 use zeroize::Zeroizing;
 
+use crate::ids;
+
 /// The secret as it is, URL-encoded, in hexadecimal and in base64. Escapes of JSON need no form of
 /// their own: the redactor undoes them.
 pub(super) fn encodings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
@@ -12,8 +14,10 @@ pub(super) fn encodings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = vec![bytes.to_vec()];
     for upper in [true, false] {
         forms.push(percent(bytes, upper));
-        forms.push(hex(bytes, upper));
     }
+    let hex = ids::hex(bytes);
+    forms.push(hex.to_ascii_uppercase().into_bytes());
+    forms.push(hex.into_bytes());
     for alignment in 0..3 {
         forms.push(base64_core(bytes, alignment, &general_purpose::STANDARD_NO_PAD));
         forms.push(base64_core(bytes, alignment, &general_purpose::URL_SAFE_NO_PAD));
@@ -33,14 +37,6 @@ fn percent(bytes: &[u8], upper: bool) -> Vec<u8> {
             (false, true) => write!(text, "%{byte:02X}"),
             (false, false) => write!(text, "%{byte:02x}"),
         };
-    }
-    text.into_bytes()
-}
-
-fn hex(bytes: &[u8], upper: bool) -> Vec<u8> {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = if upper { write!(text, "{byte:02X}") } else { write!(text, "{byte:02x}") };
     }
     text.into_bytes()
 }
@@ -78,8 +74,8 @@ mod tests {
         assert!(found(secret, format!("key={secret}").as_bytes()));
         assert!(found(secret, b"?k=wJalrXUtnFEMI%2FK7MDENG%2BbPxRfiCYEXAMPLEKEY&x"));
         assert!(found(secret, b"?k=wJalrXUtnFEMI%2fK7MDENG%2bbPxRfiCYEXAMPLEKEY&x"));
-        assert!(found(secret, &hex(secret.as_bytes(), true)));
-        assert!(found(secret, &hex(secret.as_bytes(), false)));
+        assert!(found(secret, ids::hex(secret.as_bytes()).to_ascii_uppercase().as_bytes()));
+        assert!(found(secret, ids::hex(secret.as_bytes()).as_bytes()));
     }
 
     #[test]

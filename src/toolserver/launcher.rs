@@ -112,7 +112,7 @@ fn plain_environment(manifest: &Manifest, may_write: bool, home: &Path) -> Envir
     }
     environment.retain(|name, _| !name.to_str().is_some_and(names_credentials));
     for (name, value) in manifest.env(may_write) {
-        environment.insert(name.into(), expand_home(value).into_os_string());
+        environment.insert(name.into(), environment::expand_home(value).into_os_string());
     }
     for name in ["HOME", "TMPDIR"] {
         environment.insert(name.into(), home.into());
@@ -138,14 +138,6 @@ fn names_credentials(name: &str) -> bool {
         "AWS_ROLE_ARN",
     ];
     EXACT.contains(&name) || name.starts_with("AWS_CONTAINER_") || name.starts_with("AWS_BEARER_")
-}
-
-/// `~/…` is the user's own home, for caches that are worth sharing.
-fn expand_home(value: &str) -> PathBuf {
-    match (value.strip_prefix("~/"), environment::home()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => value.into(),
-    }
 }
 
 /// What an AWS SDK must know, and must not look at.
@@ -195,8 +187,8 @@ fn put_keys(environment: &mut Environment, lease: &Lease) {
 /// file that it misses.
 fn find(manifest: &Manifest) -> Result<PathBuf, LaunchError> {
     let command = Path::new(manifest.command());
-    let found = if command.components().count() > 1 {
-        Some(expand_home(manifest.command())).filter(|path| path.is_file())
+    let found = if command.is_absolute() {
+        Some(command.to_path_buf()).filter(|path| path.is_file())
     } else {
         let path = environment::variable("PATH").unwrap_or_default();
         std::env::split_paths(&path).map(|folder| folder.join(command)).find(|path| path.is_file())

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::command_line;
 use crate::{
     call::{Action, ActionKind},
-    config::{self, ConfigError, ManifestSource},
+    config::{self, ConfigError, ManifestSource, environment},
     lease::Delivery,
     name::{ScopeName, ServerName},
 };
@@ -114,6 +114,7 @@ impl Manifest {
     /// Reads a manifest and applies what the configuration changes of it.
     pub fn read(source: &ManifestSource) -> Result<Self, ConfigError> {
         let mut file: File = config::parse_toml(&source.text, &source.origin)?;
+        file.command = environment::program_in(&source.folder, &file.command);
         let overrides = &source.overrides;
         if let Some(command) = &overrides.command {
             file.command.clone_from(command);
@@ -289,6 +290,7 @@ mod tests {
         Manifest::read(&ManifestSource {
             name: "mine".parse().unwrap(),
             origin: "mine.toml".into(),
+            folder: "/servers".into(),
             text: text.into(),
             recorded_tools: None,
             overrides: Override::default(),

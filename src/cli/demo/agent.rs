@@ -19,7 +19,19 @@ pub(super) struct Agent {
     stdout: BufReader<ChildStdout>,
     log: JoinHandle<String>,
     next_id: u64,
+    transcript: Vec<Exchange>,
+    /// Every line that the server wrote, notifications too.
+    wire: String,
+}
+
+/// What is left when the agent has gone.
+pub(super) struct Left {
+    /// The calls.
     pub(super) transcript: Vec<Exchange>,
+    /// All that the server wrote to its stdout.
+    pub(super) wire: String,
+    /// All that it wrote to its stderr.
+    pub(super) log: String,
 }
 
 /// A call and its reply.
@@ -83,6 +95,7 @@ impl Agent {
             log,
             next_id: 0,
             transcript: Vec::new(),
+            wire: String::new(),
         };
         let hello = json!({
             "protocolVersion": "2025-11-25",
@@ -120,12 +133,13 @@ impl Agent {
         self.request("tools/list", json!({})).await
     }
 
-    /// Leaves, and waits until the server has ended. Gives the server's log.
-    pub(super) async fn leave(mut self) -> io::Result<(Vec<Exchange>, String)> {
+    /// Leaves, and waits until the server has ended.
+    pub(super) async fn leave(mut self) -> io::Result<Left> {
         drop(self.stdin);
+        self.stdout.read_to_string(&mut self.wire).await?;
         self.child.wait().await?;
         let log = self.log.await.map_err(io::Error::other)?;
-        Ok((self.transcript, log))
+        Ok(Left { transcript: self.transcript, wire: self.wire, log })
     }
 
     async fn request(&mut self, method: &str, params: Value) -> io::Result<Value> {
@@ -137,6 +151,7 @@ impl Agent {
             if self.stdout.read_line(&mut line).await? == 0 {
                 return Err(io::Error::other("the server has closed the connection"));
             }
+            self.wire.push_str(&line);
             let mut message: Value = serde_json::from_str(&line)?;
             if message.get("id") != Some(&json!(id)) {
                 continue; // a notification

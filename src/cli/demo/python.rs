@@ -14,7 +14,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::environment;
+use crate::{config::environment, ids};
 
 /// The installer, itself installed with pip. It does in seconds what takes pip minutes.
 const INSTALLER: &str = include_str!("uv.txt");
@@ -134,8 +134,8 @@ fn make(
     let mut made_from = Sha256::new();
     made_from.update(requirements);
     made_from.update(python.as_os_str().as_encoded_bytes());
-    let made_from: String =
-        made_from.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let mut made_from = ids::hex(&made_from.finalize());
+    made_from.truncate(16);
     let folder = cache.join(format!("{name}-{made_from}"));
     let ready = folder.join("ready");
     if ready.exists() {

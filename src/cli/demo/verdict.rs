@@ -74,7 +74,8 @@ pub(super) struct Evidence {
     pub(super) audit: String,
     pub(super) log: String,
     pub(super) child: String,
-    pub(super) tools: Value,
+    /// All that the server wrote to the agent.
+    pub(super) wire: String,
 }
 
 /// What the demo shows.
@@ -114,7 +115,8 @@ impl Verdict {
         planted: &Planted,
         took: Duration,
     ) -> Self {
-        let mut model = evidence.tools.to_string();
+        // As it came, and with the JSON escapes of the replies undone.
+        let mut model = evidence.wire.clone();
         model.extend(transcript.iter().map(Exchange::seen));
         let sight = |secret: &Secret| {
             let forms = forms(&secret.value);

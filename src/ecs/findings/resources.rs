@@ -11,7 +11,8 @@ pub(super) fn find(facts: &Facts) -> Option<Finding> {
                 && !says(stop.text, &["cannotpull"])
         })
         .collect();
-    let text = stops.first()?.text;
+    // Said of either, and so of neither.
+    let text = &stops.first()?.text.replace("secrets or registry auth", "");
     let definition = facts.definition.as_ref();
     let role = definition.and_then(|definition| definition.execution_role.as_deref());
     let role = role.unwrap_or("(none is set)");
@@ -50,8 +51,6 @@ fn cause(text: &str, role: &str) -> Cause {
         ["resourcenotfound", "can't find", "not found", "does not exist", "invalidparameters"];
     const UNREACHABLE: [&str; 7] =
         ["timeout", "timed out", "i/o", "dial tcp", "connection issue", "deadline", "no such host"];
-    // Said of either, and so of neither.
-    let text = &text.replace("secrets or registry auth", "");
     let what = if says(text, &["secret", "ssm", "parameter"]) {
         "its secrets"
     } else if says(text, &["registry", "ecr"]) {
