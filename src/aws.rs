@@ -85,9 +85,8 @@ pub enum FailureKind {
     Other,
 }
 
-/// A call to AWS that failed. Its `Display` has none of AWS's own words, which could hold
+/// A call to AWS that failed. Neither `Display` nor `Debug` has AWS's own words, which could hold
 /// anything; [`Failure::words`] has them, for a reply that the redactor will see.
-#[derive(Debug)]
 pub struct Failure {
     operation: &'static str,
     kind: FailureKind,
@@ -133,6 +132,12 @@ impl Failure {
             Some(words) => format!("{self}. AWS says: {words}"),
             None => self.to_string(),
         }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({self})")
     }
 }
 

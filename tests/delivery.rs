@@ -110,9 +110,23 @@ fn a_change_of_credentials_reaches_children_that_run() {
 
 /// Asks an endpoint as an SDK would, or not quite.
 fn ask(uri: &str, path: Option<&str>, headers: &[(&str, &str)], method: &str) -> (u16, Value) {
+    ask_on(TcpStream::connect(parts(uri).0).unwrap(), uri, path, headers, method)
+}
+
+/// Address and path.
+fn parts(uri: &str) -> (&str, &str) {
     let rest = uri.strip_prefix("http://").unwrap();
-    let (address, own_path) = rest.split_at(rest.find('/').unwrap());
-    let mut stream = TcpStream::connect(address).unwrap();
+    rest.split_at(rest.find('/').unwrap())
+}
+
+fn ask_on(
+    mut stream: TcpStream,
+    uri: &str,
+    path: Option<&str>,
+    headers: &[(&str, &str)],
+    method: &str,
+) -> (u16, Value) {
+    let (address, own_path) = parts(uri);
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut request = format!("{method} {} HTTP/1.1\r\n", path.unwrap_or(own_path));
     if !headers.iter().any(|(name, _)| *name == "Host") {
@@ -128,6 +142,29 @@ fn ask(uri: &str, path: Option<&str>, headers: &[(&str, &str)], method: &str) ->
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let body = answer.split_once("\r\n\r\n").unwrap().1;
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+#[test]
+fn the_endpoint_gives_nothing_once_the_context_is_cleared() {
+    let keys = emulator::user("cleared-endpoint", &["sts:*"]);
+    let workspace = odd_workspace("[credentials]\nprovider = \"aws\"\n", "")
+        .with("AWS_ENDPOINT_URL", emulator::endpoint())
+        .with("AWS_ACCESS_KEY_ID", &keys.access_key_id)
+        .with("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key);
+    let mut agent = workspace.serve();
+    agent.tools();
+    agent.done("odd__echo", json!({"text": "x"}));
+    let environment = environment_of(agent.children()[0]);
+    let uri = value(&environment, "AWS_CONTAINER_CREDENTIALS_FULL_URI").unwrap().to_owned();
+    let token = value(&environment, "AWS_CONTAINER_AUTHORIZATION_TOKEN").unwrap().to_owned();
+    // Connected before, and asking afterwards.
+    let early = TcpStream::connect(parts(&uri).0).unwrap();
+    assert_eq!(ask(&uri, None, &[("Authorization", &token)], "GET").0, 200);
+    agent.done("clear_credential_context", json!({}));
+    let (status, said) = ask_on(early, &uri, None, &[("Authorization", &token)], "GET");
+    assert_eq!(status, 403, "{said}");
+    assert_eq!(said["code"], "LeaseEnded");
+    assert!(TcpStream::connect(parts(&uri).0).is_err(), "it does not listen any more");
 }
 
 #[test]
