@@ -13,6 +13,7 @@
 mod encodings;
 mod exact;
 mod keys;
+mod names;
 mod patterns;
 mod view;
 mod words;
@@ -33,7 +34,7 @@ use crate::{
     secret::Secret,
 };
 
-pub(crate) use self::keys::promises_a_secret;
+pub(crate) use self::names::promises_a_secret;
 
 /// Knows the secrets of one session, and takes them out of whatever a tool says.
 #[derive(Default)]
@@ -109,7 +110,7 @@ impl Redactor {
     /// Remembers the value of something whose name promises a secret, if that cannot be mistaken
     /// for ordinary text: it may come again without its name, in a log line for instance.
     pub fn learn_named(&self, name: &str, value: &str) {
-        if keys::is_secret(name, value) && keys::is_unmistakable(value.as_bytes()) {
+        if names::is_secret(name, value) && names::is_unmistakable(value.as_bytes()) {
             self.learn_values(&[Zeroizing::new(value.as_bytes().to_vec())]);
         }
     }
@@ -222,7 +223,7 @@ fn named(edits: &[Edit], text: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>
     let named = edits.iter().filter(|edit| edit.label == keys::LABEL);
     let values = named.filter_map(|edit| text.get(edit.range.clone()));
     values
-        .filter(|value| keys::is_unmistakable(value))
+        .filter(|value| names::is_unmistakable(value))
         .take(NAMED)
         .map(|value| Zeroizing::new(value.to_vec()))
 }

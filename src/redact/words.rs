@@ -7,8 +7,10 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::patterns::PATTERNS;
 
-/// Parts of the words of [`super::keys`]: rarer than their beginnings, and so quicker to look for.
-const OF_NAMES: [&str; 18] = [
+/// Parts of the words of [`super::names`]: rarer than their beginnings, and so quicker to look for.
+const OF_NAMES: [&str; 20] = [
+    "_pass",
+    "-pass",
     "assw",
     "assphrase",
     "pwd",
@@ -96,14 +98,14 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::keys, *};
+    use super::{super::names, *};
 
     #[test]
     fn every_word_of_a_name_and_every_literal_is_found_wherever_it_stands() {
         assert!(FINDER.is_some());
         for at in [0, 1, 100, PIECE - 20, PIECE - 3, PIECE - 1, PIECE, 3 * PIECE - 2] {
             let before = "x ".repeat(at / 2) + if at % 2 == 1 { "." } else { "" };
-            for word in keys::WORDS {
+            for word in names::WORDS {
                 let name = format!("{before}{}", word.to_ascii_uppercase());
                 let words = Words::find(name.as_bytes());
                 let inside = before.len()..name.len();

@@ -1,0 +1,147 @@
+//! What a name promises, and what a value must be to be a secret.
+
+use super::view::BARRIER;
+
+/// Parts of names that promise a secret.
+pub(super) const WORDS: [&str; 21] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "_pass",
+    "-pass",
+    "pwd",
+    "secret",
+    "token",
+    "credential",
+    "apikey",
+    "api-key",
+    "api_key",
+    "accesskey",
+    "access-key",
+    "access_key",
+    "privatekey",
+    "private-key",
+    "private_key",
+    "authorization",
+    "connectionstring",
+    "connection_string",
+];
+
+/// Names that hold such a word and no secret: they end in one of these, whatever the case.
+const HARMLESS: [&str; 39] = [
+    "passed",
+    "arn",
+    "id",
+    "ids",
+    "name",
+    "names",
+    "type",
+    "version",
+    "versions",
+    "file",
+    "path",
+    "count",
+    "length",
+    "enabled",
+    "required",
+    "policy",
+    "expiry",
+    "expiration",
+    "expires",
+    "expiresat",
+    "expiresin",
+    "ttl",
+    "rotation",
+    "lastchanged",
+    "lastused",
+    "createdate",
+    "status",
+    "url",
+    "endpoint",
+    "issuer",
+    "nexttoken",
+    "pagetoken",
+    "paginationtoken",
+    "continuationtoken",
+    "clienttoken",
+    "clientrequesttoken",
+    "forwardtoken",
+    "backwardtoken",
+    "startingtoken",
+];
+
+/// Whether what a name stands for may be a secret.
+pub(crate) fn promises_a_secret(name: &str) -> bool {
+    promises(name.as_bytes())
+}
+
+/// Whether the value of a name is to be blotted out.
+pub(super) fn is_secret(name: &str, value: &str) -> bool {
+    promises(name.as_bytes()) && holds_a_secret(value.as_bytes())
+}
+
+/// Whether a secret is so unlike ordinary text that it can be looked for wherever it stands, also
+/// without its name.
+pub(super) fn is_unmistakable(value: &[u8]) -> bool {
+    if !(12..=4096).contains(&value.len()) {
+        return false;
+    }
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
+    let kinds: [fn(&u8) -> bool; 4] = [
+        u8::is_ascii_lowercase,
+        u8::is_ascii_uppercase,
+        u8::is_ascii_digit,
+        // Names and paths are made with the others.
+        |b| b.is_ascii_punctuation() && !b"-_./:,".contains(b),
+    ];
+    let mixed = kinds.iter().filter(|kind| count(**kind) > 0).count();
+    let plain = value.iter().all(u8::is_ascii_alphanumeric);
+    !value.iter().any(|b| b.is_ascii_whitespace() || *b == b'\\' || *b == BARRIER)
+        && (mixed >= 3
+            || (mixed == 2 && plain && value.len() >= 20 && count(u8::is_ascii_digit) >= 5))
+}
+
+pub(super) fn is_number(value: &[u8]) -> bool {
+    value.iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b))
+}
+
+pub(super) fn promises(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let holds = |word: &&str| memchr::memmem::find(&name, word.as_bytes()).is_some();
+    let plain: Vec<u8> = name.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+    WORDS.iter().any(holds) && !HARMLESS.iter().any(|end| plain.ends_with(end.as_bytes()))
+}
+
+/// What a value must look like to be blotted out: not empty, not a word that means nothing, not a
+/// name of where the secret is kept, and not blotted out already.
+pub(super) fn holds_a_secret(value: &[u8]) -> bool {
+    let trimmed = value.trim_ascii();
+    !matches!(trimmed, b"" | b"null" | b"none" | b"None" | b"true" | b"false")
+        && !trimmed.starts_with(b"arn:aws")
+        && !trimmed.starts_with(b"[redacted")
+        && !trimmed.starts_with(b"[REDACTED")
+        && !trimmed.iter().all(|b| *b == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_ordinary_text_is_not_looked_for_by_itself() {
+        for secret in ["Xk29fLmQ71vB", "p4ss!word-of-db", "0123456789abcdef0123", "hunter2Hunter2"]
+        {
+            assert!(is_unmistakable(secret.as_bytes()), "{secret}");
+        }
+        for ordinary in [
+            "hunter2",
+            "acme-prod-cluster-1",
+            "123456789012",
+            "arn:aws:iam::123456789012:role/x",
+            "eu-west-1.compute.internal",
+            "two words And 1 number",
+        ] {
+            assert!(!is_unmistakable(ordinary.as_bytes()), "{ordinary}");
+        }
+    }
+}
