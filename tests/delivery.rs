@@ -99,6 +99,7 @@ fn a_change_of_credentials_reaches_children_that_run() {
     let mut agent = workspace.serve();
     let list = json!({"api_operation": "ListClusters"});
     agent.done("ecs__ecs_resource_management", list.clone());
+    let first = agent.children();
     // Other keys, which may do nothing: AWS itself must refuse them in the child.
     let powerless = emulator::user("powerless", &["sts:*"]);
     let keys = json!({"access_key_id": powerless.access_key_id,
@@ -106,6 +107,9 @@ fn a_change_of_credentials_reaches_children_that_run() {
     agent.done("set_aws_credentials_context", json!({"credentials_json": keys.to_string()}));
     let reply = agent.call("ecs__ecs_resource_management", list);
     assert!(reply.text().contains("AccessDenied"), "{}", reply.text());
+    // Nothing that the first child remembers of the other account may reach into this one.
+    let second = agent.children();
+    assert!(second.len() == 1 && second != first, "{first:?} {second:?}");
 }
 
 /// Asks an endpoint as an SDK would, or not quite.
