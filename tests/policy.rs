@@ -201,21 +201,39 @@ fn a_scope_that_an_integration_does_not_allow_is_refused() {
 }
 
 #[test]
-fn the_lease_is_narrower_than_the_role() {
-    // A reader that reaches further than the scope: the role may, the lease may not.
+fn a_lease_is_narrower_than_the_user_whose_key_it_comes_from() {
     let keys = emulator::user("narrow", &["sts:*", "ecs:*", "secretsmanager:*"]);
-    let secret: String = emulator::script(
-        r#"tell(client("secretsmanager").create_secret(Name="narrow", SecretString="hunter2")["ARN"])"#,
-        &json!({}),
+    only_looks("", &keys, "narrow");
+}
+
+#[test]
+fn a_lease_is_narrower_than_the_role_that_it_comes_from() {
+    let keys = emulator::user("narrow-role-user", &["sts:AssumeRole"]);
+    let actions = ["ecs:*", "secretsmanager:*"];
+    let role = emulator::role("narrow-role", "narrow-role-user", "xid", &actions);
+    let config = format!(
+        "[integrations.prod]\nprovider = \"aws\"\nrole_arn = {role:?}\nexternal_id = \"xid\"\n"
     );
-    let workspace = crate::children::odd_workspace(
-        "[credentials]\nprovider = \"aws\"\ndelivery = \"environment\"\n",
-        "",
-    )
-    .with("AWS_ENDPOINT_URL", emulator::endpoint())
-    .with("AWS_ACCESS_KEY_ID", &keys.access_key_id)
-    .with("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key);
+    only_looks(&config, &keys, "narrow-role");
+}
+
+/// The user or role may change things and read secrets; its lease may do neither, and AWS itself
+/// says so.
+fn only_looks(config: &str, keys: &emulator::Keys, name: &str) {
+    let secret: String = emulator::script(
+        r#"tell(client("secretsmanager").create_secret(Name=given, SecretString="hunter2")["ARN"])"#,
+        &json!(name),
+    );
+    let manifest = "[credentials]\nprovider = \"aws\"\ndelivery = \"environment\"\n";
+    let workspace = crate::children::odd_workspace(manifest, config)
+        .with("AWS_ENDPOINT_URL", emulator::endpoint())
+        .with("AWS_ACCESS_KEY_ID", &keys.access_key_id)
+        .with("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key);
     let mut agent = workspace.serve();
+    if !config.is_empty() {
+        let prod = json!({"credentials_json": r#"{"integration":"prod"}"#});
+        agent.done("set_aws_credentials_context", prod);
+    }
     agent.tools();
     agent.done("odd__echo", json!({"text": "x"}));
     let environment = std::fs::read(format!("/proc/{}/environ", agent.children()[0])).unwrap();

@@ -44,8 +44,8 @@ fn all(actions: &[Action]) -> Action {
         return Action { resource: names, ..action.clone() };
     }
     let Some(action) = first(ActionKind::Write).or(actions.first()) else { return unknown() };
-    let another = |other: &&Action| other.kind == ActionKind::Write && other.name != action.name;
-    if actions.iter().find(another).is_some() {
+    let another = |other: &Action| other.kind == ActionKind::Write && other.name != action.name;
+    if actions.iter().any(another) {
         return Action { resource: names, ..unknown() };
     }
     Action { resource: names, ..action.clone() }
