@@ -220,9 +220,13 @@ fn edits(exact: &ExactSecrets, text: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>
 
 /// The values among the edits of a level that were found by their names.
 fn named(edits: &[Edit], text: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
-    let named = edits.iter().filter(|edit| edit.label == keys::LABEL);
-    let values = named.filter_map(|edit| text.get(edit.range.clone()));
-    values
+    let mut end = 0;
+    edits
+        .iter()
+        .filter(|edit| edit.label == keys::LABEL)
+        // Of values that overlap only the first, which holds the others.
+        .filter(move |edit| std::mem::replace(&mut end, edit.range.end) != edit.range.end)
+        .filter_map(|edit| text.get(edit.range.clone()))
         .filter(|value| names::is_unmistakable(value))
         .take(NAMED)
         .map(|value| Zeroizing::new(value.to_vec()))
@@ -321,6 +325,28 @@ mod tests {
     }
 
     #[test]
+    fn forms_and_names_are_found_in_replies() {
+        let redactor = Redactor::default();
+        let token = format!("ghp_{}", "a1".repeat(18));
+        let text = reply(&redactor, &json!({"content": [{"text": token}], "password": "hunter2"}));
+        assert!(!text.contains(&token) && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_that_has_ended_is_looked_for_a_while() {
+        let until = |hours: u64| crate::clock::now() - std::time::Duration::from_hours(hours);
+        for (hours, found) in [(0, true), (2, false)] {
+            let redactor = Redactor::default();
+            let secret = Secret::new("correct horse battery".into());
+            redactor.learn_until("key", &secret, Some(until(hours)));
+            // What has ended goes with the next one that comes.
+            redactor.learn("key", &Secret::new(KEY.into()));
+            let shown = redactor.text("a correct horse battery b").into_inner();
+            assert_eq!(!shown.contains("horse"), found, "{hours}");
+        }
+    }
+
+    #[test]
     fn only_so_many_are_learned_by_their_names() {
         let redactor = Redactor::default();
         for number in 0..1000 {
@@ -346,7 +372,7 @@ mod tests {
     /// careless loop: then this test takes minutes.
     #[test]
     fn hostile_text_takes_no_longer_than_other_text() {
-        let redactor = redactor(&[KEY]);
+        let redactor = redactor(&[KEY, &"wJal".repeat(500)]);
         for piece in [
             "token=",
             "token=arn:aws",
@@ -369,6 +395,15 @@ mod tests {
             "\\\\\"token\\\\\":",
             "wJalrXUt",
             "X-Amz-Signature=",
+            "\"name\":\"token\",\"a\":{",
+            "\"value\":\"x\",\"name\":\"token\",",
+            "\"token\":[\"a\",",
+            "Name: token\n Value: ",
+            "-----BEGIN PRIVATE KEY-----\",\"",
+            "wJalwJalwJalwJal",
+            &format!("{} ", "token=".repeat(682)),
+            &format!("password={} ", "Aa1!".repeat(1024)),
+            &format!("password={} ", "Aa1!bCd".repeat(30)),
         ] {
             let text = piece.repeat((512 << 10) / piece.len());
             redactor.text(&text);

@@ -12,8 +12,13 @@ use crate::ids;
 pub(super) fn encodings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let bytes = secret.as_bytes();
     let mut forms = vec![bytes.to_vec()];
+    // All but the unreserved characters (RFC 3986, section 2.1); the slash left as it is, as Python's
+    // `quote` does; and every byte.
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     for upper in [true, false] {
-        forms.push(percent(bytes, upper));
+        forms.push(percent(bytes, upper, unreserved));
+        forms.push(percent(bytes, upper, |b| unreserved(b) || b == b'/'));
+        forms.push(percent(bytes, upper, |_| false));
     }
     let hex = ids::hex(bytes);
     forms.push(hex.to_ascii_uppercase().into_bytes());
@@ -27,12 +32,10 @@ pub(super) fn encodings(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms.into_iter().map(Zeroizing::new).collect()
 }
 
-/// RFC 3986, section 2.1: all but the unreserved characters.
-fn percent(bytes: &[u8], upper: bool) -> Vec<u8> {
+fn percent(bytes: &[u8], upper: bool, plain: impl Fn(u8) -> bool) -> Vec<u8> {
     let mut text = String::with_capacity(bytes.len() * 3);
     for &byte in bytes {
-        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let _ = match (unreserved, upper) {
+        let _ = match (plain(byte), upper) {
             (true, _) => write!(text, "{}", char::from(byte)),
             (false, true) => write!(text, "%{byte:02X}"),
             (false, false) => write!(text, "%{byte:02x}"),

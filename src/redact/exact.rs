@@ -19,6 +19,9 @@ const WINDOW: usize = 8;
 /// The shortest piece of a secret that counts.
 const RUN: usize = 16;
 const STRIDE: usize = RUN - WINDOW + 1;
+/// Of equal windows so many are tried: leases of one role begin alike, and a secret may repeat
+/// itself.
+const SAME: usize = 16;
 
 /// What is shorter cannot be told from ordinary text.
 pub(super) const SHORTEST_SECRET: usize = 8;
@@ -96,7 +99,8 @@ impl ExactSecrets {
                 }
             }
         }
-        windows.sort_unstable_by_key(|window| window.bytes);
+        // The same window of many secrets before the same window of one that repeats itself.
+        windows.sort_unstable_by_key(|window| (window.bytes, window.offset));
         let bits = (windows.len() * 16).next_power_of_two().clamp(1 << 10, 1 << 22);
         let mut bitmap = vec![0_u64; bits / 64];
         for window in &windows {
@@ -139,34 +143,41 @@ impl ExactSecrets {
             return;
         }
         let bits = self.bitmap.len() * 64;
+        // What has been found need not be looked at again but for its last bytes, in which another
+        // secret may begin.
+        let mut found = 0;
         for (step, chunk) in text.chunks(STRIDE).enumerate() {
             // All but the last chunks hold a whole window of their own.
-            let Some(window) = chunk.get(..WINDOW) else {
+            let (at, Some(window)) = (step * STRIDE, chunk.get(..WINDOW)) else {
                 continue;
             };
             let window = word(window);
             let bit = hash(window, bits);
             let cell = self.bitmap.get(bit / 64).copied().unwrap_or_default();
-            if cell & (1 << (bit % 64)) != 0 {
-                self.extend(text, step * STRIDE, window, edits);
+            if cell & (1 << (bit % 64)) != 0 && at + RUN > found {
+                found = found.max(self.extend(text, at, window, edits));
             }
         }
     }
 
-    /// Grows a window that may be part of a secret as far as it goes, and keeps it if it is.
+    /// Grows a window that may be part of a secret as far as it goes, and keeps it if it is. Gives
+    /// the end of what was found.
     #[cold]
-    fn extend(&self, text: &[u8], at: usize, window: u64, edits: &mut Vec<Edit>) {
+    fn extend(&self, text: &[u8], at: usize, window: u64, edits: &mut Vec<Edit>) -> usize {
         let first = self.windows.partition_point(|known| known.bytes < window);
         let same = self.windows.iter().skip(first).take_while(|known| known.bytes == window);
-        for known in same {
+        let mut end = 0;
+        for known in same.take(SAME) {
             let Some(needle) = self.needles.get(known.needle as usize) else {
                 continue;
             };
             let range = run(text, at, &needle.bytes, known.offset as usize);
             if range.len() >= RUN {
+                end = end.max(range.end);
                 edits.push(Edit { range, label: needle.label, unquoted: false });
             }
         }
+        end
     }
 }
 
@@ -221,6 +232,20 @@ mod tests {
         assert_eq!(places(&["hunter22"], "x hunter22 y"), vec![2..10]);
         assert!(places(&["hunter22"], "hunter2").is_empty());
         assert!(ExactSecrets::default().with("secret", "test", None).is_none());
+    }
+
+    #[test]
+    fn a_secret_that_repeats_itself_is_found_and_costs_no_more() {
+        let secret = "Aa1!".repeat(1024);
+        let text = format!("{} {KEY}", "Aa1!".repeat(1 << 18));
+        let places = places(&[&secret, KEY], &text);
+        assert!(places.len() < 10_000, "{}", places.len());
+        let mut end = 0;
+        for place in &places {
+            assert!(place.start < end + RUN, "a piece of 16 between {end} and {}", place.start);
+            end = end.max(place.end);
+        }
+        assert_eq!(end, text.len());
     }
 
     #[test]

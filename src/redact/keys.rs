@@ -15,6 +15,10 @@ pub(super) const LABEL: &str = "secret value";
 
 /// So many members of an object are looked at between a name's member and its value's.
 const MEMBERS: usize = 16;
+/// So long may each of them be, in bytes, if it is an object or a list.
+const NESTED: usize = 2048;
+/// So long may a line of YAML be.
+const LINE: usize = 512;
 
 /// Adds the values of all names that promise a secret. Ranges are of `text`. Whether there are any
 /// such names, whose values may be told better once escapes are undone.
@@ -69,8 +73,12 @@ impl Place<'_> {
         let after = self.name.end + usize::from(quote.is_some());
         let mut values = Vec::new();
         values.extend(self.assigned(after, quote.is_some()));
-        if let Some(quote) = quote {
-            values.extend(self.sibling(quote));
+        match quote {
+            Some(quote) => {
+                values.extend(self.held(after, quote));
+                values.extend(self.sibling(quote));
+            }
+            None => values.extend(self.next_line()),
         }
         values.extend(self.flag(after, quote));
         values.extend(self.element());
@@ -84,9 +92,13 @@ impl Place<'_> {
 
     /// `"maxTokens": 4096` is no secret, and nor is `"PasswordReusePrevention": 24`.
     fn may_be_a_number(&self, number: &[u8]) -> bool {
+        number.len() >= 6 && self.says_password()
+    }
+
+    fn says_password(&self) -> bool {
         let name = self.text.get(self.name.clone()).unwrap_or_default().to_ascii_lowercase();
-        let words = [&b"passw"[..], b"pwd", b"passphrase"];
-        number.len() >= 6 && words.iter().any(|word| memchr::memmem::find(&name, word).is_some())
+        let words = [&b"passw"[..], b"pwd", b"passphrase", b"_pass"];
+        words.iter().any(|word| memchr::memmem::find(&name, word).is_some())
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -127,7 +139,7 @@ impl Place<'_> {
             // Without a quote a space must follow: `secretsmanager:GetSecretValue` is an action.
             b':' => {
                 let value = self.skip_space(sign + 1);
-                if value == sign + 1 {
+                if value == sign + 1 && !self.says_password() {
                     return None;
                 }
                 value
@@ -145,11 +157,7 @@ impl Place<'_> {
             return None;
         }
         let key = self.string_before(self.skip_space_back(colon), quote)?;
-        let is = |range: &Range<usize>, names: &[&[u8]]| {
-            let key = self.text.get(range.clone()).unwrap_or_default();
-            names.iter().any(|name| key.eq_ignore_ascii_case(name))
-        };
-        if !is(&key, &[b"name", b"key", b"parametername", b"parameterkey"]) {
+        if !self.is_name_of_a_pair(&key) {
             return None;
         }
         self.value_member_after(self.name.end + 1, quote)
@@ -173,33 +181,156 @@ impl Place<'_> {
             if self.is_value(&key) {
                 return self.value_at(value);
             }
-            // A member in between: step over it if it is a string or a plain word.
-            at = match self.string_at(value, quote) {
-                Some(string) => string.end + 1,
-                None => self.plain_end(value),
+            // A member in between: step over it.
+            at = match self.byte(value)? {
+                b'{' | b'[' => self.nested_end(value)?,
+                _ => match self.string_at(value, quote) {
+                    Some(string) => string.end + 1,
+                    None => self.plain_end(value),
+                },
             };
         }
         None
     }
 
-    /// The same, right before the name's member.
-    fn value_member_before(&self, member: usize, quote: u8) -> Option<Range<usize>> {
-        let comma = self.skip_space_back(member).checked_sub(1)?;
-        if self.byte(comma) != Some(b',') {
-            return None;
+    /// Where the object or list that opens here ends, if it is not too long.
+    fn nested_end(&self, at: usize) -> Option<usize> {
+        let (mut depth, mut string, mut escaped) = (0_usize, None, false);
+        for (offset, byte) in self.text.get(at..)?.iter().take(NESTED).enumerate() {
+            match (string, byte) {
+                _ if escaped => escaped = false,
+                (Some(_), b'\\') => escaped = true,
+                (Some(quote), byte) if *byte == quote => string = None,
+                (None, b'"' | b'\'') => string = Some(*byte),
+                (None, b'{' | b'[') => depth += 1,
+                (None, b'}' | b']') => depth -= 1,
+                (None, &BARRIER) => return None,
+                _ => {}
+            }
+            if depth == 0 {
+                return Some(at + offset + 1);
+            }
         }
-        let value = self.string_before(self.skip_space_back(comma), quote)?;
-        let colon = self.skip_space_back(value.start - 1).checked_sub(1)?;
-        if self.byte(colon) != Some(b':') {
-            return None;
-        }
-        let key = self.string_before(self.skip_space_back(colon), quote)?;
-        self.is_value(&key).then_some(value)
+        None
     }
 
+    /// The same before the name's member.
+    fn value_member_before(&self, from: usize, quote: u8) -> Option<Range<usize>> {
+        let mut at = from;
+        for _ in 0..MEMBERS {
+            let comma = self.skip_space_back(at).checked_sub(1)?;
+            if self.byte(comma) != Some(b',') {
+                return None;
+            }
+            let end = self.skip_space_back(comma);
+            let string = self.string_before(end, quote);
+            let start = match &string {
+                Some(string) => string.start - 1,
+                None => self.plain_start(end),
+            };
+            let colon = self.skip_space_back(start).checked_sub(1)?;
+            if self.byte(colon) != Some(b':') {
+                return None;
+            }
+            let key = self.string_before(self.skip_space_back(colon), quote)?;
+            if self.is_value(&key) {
+                return string;
+            }
+            at = key.start - 1;
+        }
+        None
+    }
+
+    /// `Name`, `key`, `ParameterKey`, `OptionName`.
+    fn is_name_of_a_pair(&self, key: &Range<usize>) -> bool {
+        self.ends_in(key, b"name") || self.ends_in(key, b"key")
+    }
+
+    /// `Value`, `ParameterValue`, `OutputValue`.
     fn is_value(&self, key: &Range<usize>) -> bool {
+        self.ends_in(key, b"value")
+    }
+
+    fn ends_in(&self, key: &Range<usize>, end: &[u8]) -> bool {
         let key = self.text.get(key.clone()).unwrap_or_default();
-        key.eq_ignore_ascii_case(b"value") || key.eq_ignore_ascii_case(b"parametervalue")
+        key.len()
+            .checked_sub(end.len())
+            .and_then(|at| key.get(at..))
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    }
+
+    /// The strings that a name's object or list holds: `{"S": "…"}` as in DynamoDB, `{"value": "…"}`,
+    /// `["…"]`. A list of several things, by its name, is a list of their names.
+    fn held(&self, after: usize, quote: u8) -> Vec<Range<usize>> {
+        let mut strings = Vec::new();
+        let colon = self.skip_space(after);
+        let open = self.skip_space(colon + 1);
+        match (self.byte(colon), self.byte(open)) {
+            (Some(b':'), Some(b'{')) => strings.extend(self.held_in_object(open + 1, quote)),
+            (Some(b':'), Some(b'[')) if !self.ends_in(&self.name, b"s") => {
+                let mut at = open;
+                while let Some(string) = self.string_at(self.skip_space(at + 1), quote) {
+                    at = self.skip_space(string.end + 1);
+                    strings.push(string);
+                    if self.byte(at) != Some(b',') || strings.len() == MEMBERS {
+                        break;
+                    }
+                }
+            }
+            _ => {}
+        }
+        strings
+    }
+
+    fn held_in_object(&self, from: usize, quote: u8) -> Option<Range<usize>> {
+        let key = self.string_at(self.skip_space(from), quote)?;
+        let word = self.text.get(key.clone())?;
+        let wanted = [&b"s"[..], b"value", b"plaintext"];
+        if !wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted)) {
+            return None;
+        }
+        let colon = self.skip_space(key.end + 1);
+        let value = self.skip_space(colon + 1);
+        (self.byte(colon) == Some(b':')).then(|| self.string_at(value, quote)).flatten()
+    }
+
+    /// The value in YAML, on one of the lines that follow `Name: DB_PASSWORD`.
+    fn next_line(&self) -> Option<Range<usize>> {
+        let line = |at: usize| {
+            let rest = self.text.get(at..)?;
+            let length = memchr::memchr(b'\n', rest.get(..LINE.min(rest.len()))?)?;
+            Some(at..at + length)
+        };
+        let trimmed = |range: Range<usize>| {
+            let bytes = self.text.get(range.clone())?;
+            let start = bytes.iter().take_while(|b| b.is_ascii_whitespace() || **b == b'-').count();
+            Some(range.start + start..range.end)
+        };
+        let end = line(self.name.end)?;
+        if !self.text.get(end.clone())?.trim_ascii().is_empty() {
+            return None;
+        }
+        let colon = self.skip_space_back(self.name.start).checked_sub(1)?;
+        if self.byte(colon) != Some(b':') || !self.is_name_of_a_pair(&name_around(self.text, colon))
+        {
+            return None;
+        }
+        let mut at = end.end + 1;
+        for _ in 0..3 {
+            let rest = self.text.get(at..)?;
+            let next = line(at).unwrap_or(at..at + rest.len().min(LINE));
+            let pair = trimmed(next.clone())?;
+            let colon = memchr::memchr(b':', self.text.get(pair.clone())?);
+            if let Some(colon) = colon.map(|colon| pair.start + colon)
+                && self.is_value(&(pair.start..colon))
+            {
+                return self
+                    .value_at(self.skip_space(colon + 1))
+                    .filter(|value| value.end <= next.end);
+            }
+            at = next.end + 1;
+        }
+        None
     }
 
     /// `--password value`, and `"--password", "value"` in a list.
@@ -270,6 +401,13 @@ impl Place<'_> {
         let end = at + rest.iter().position(ends).unwrap_or(rest.len());
         self.plain.set((at, end));
         end
+    }
+
+    /// Where the plain word that ends here begins.
+    fn plain_start(&self, end: usize) -> usize {
+        let before = self.text.get(..end).unwrap_or_default();
+        let word = |b: &&u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+        end - before.iter().rev().take(64).take_while(word).count()
     }
 
     /// What stands in the string that opens here.
@@ -346,6 +484,20 @@ mod tests {
             "https://x/?access_token=s3cr3t&y=1",
             "AUTH_TOKEN=s3cr3t",
             "DB_PASS=s3cr3t",
+            "password:s3cr3t",
+            r#"{"OutputKey": "DBPassword", "OutputValue": "s3cr3t"}"#,
+            r#"{"OptionName": "DB_PASSWORD", "Value": "s3cr3t"}"#,
+            r#"{"value": "s3cr3t", "type": "String", "n": 3, "name": "DB_PASSWORD"}"#,
+            r#"{"name": "DB_PASSWORD", "tags": [{"a": "]"}, 1], "value": "s3cr3t"}"#,
+            r#"{"password": {"S": "s3cr3t"}}"#,
+            r#"{"DB_PASSWORD": { "value" : "s3cr3t"}}"#,
+            r#"{"password": ["s3cr3t"]}"#,
+            "Environment:\n  - Name: DB_PASSWORD\n    Value: s3cr3t\n  - Name: X",
+            "- Name: DB_PASSWORD\n  Type: x\n  Value: s3cr3t",
+            r#"{"PreSharedKey": "s3cr3t"}"#,
+            "<pre_shared_key>s3cr3t</pre_shared_key>",
+            "ENCRYPTION_KEY=s3cr3t",
+            "JWT_SIGNING_KEY=s3cr3t",
         ] {
             assert_eq!(blotted(text), ["s3cr3t"], "{text}");
         }
@@ -362,6 +514,8 @@ mod tests {
             "arn:aws:secretsmanager:us-east-1:123456789012:secret:db/pw-AbCdEf",
             "password authentication failed for user \"app\"",
             r#"{"password": null, "token": {"type": "string"}, "secrets": []}"#,
+            r#"{"secrets": ["db-password", "api-token"], "name": "x", "value": "y"}"#,
+            "Name: DB_PASSWORD\nOther: x\n",
             r#"{"password": "[redacted: secret value]", "token": "****"}"#,
             r#"{"checks_passed": "12 of 12", "bypass": "x"}"#,
             "failed to fetch secret arn:aws:secretsmanager:us-east-1:1:secret:x",

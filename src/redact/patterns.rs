@@ -1,7 +1,7 @@
 //! Finds secrets by their own form: keys of known vendors, private keys, JSON web tokens, and
 //! passwords in URLs.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -68,6 +68,11 @@ pub(super) const PATTERNS: [Pattern; 20] = [
         r"(?:\b|\\[bfnrt])(npm_[0-9A-Za-z]{36}\b)"),
 ];
 
+/// A private key with all that stands between its lines is shorter than this.
+const LONGEST_KEY: usize = 32 << 10;
+/// A piece of base64 of this length is taken for one of its lines.
+const KEY_LINE: usize = 20;
+
 /// A private key has lines, which JSON writes with escapes; all other forms stand as they are in
 /// escaped text too, but that `\n` and its like may come before them.
 const OF_SEVERAL_LINES: &str = "private key";
@@ -86,13 +91,41 @@ pub(super) fn find(text: &[u8], present: [bool; PATTERNS.len()], edits: &mut Vec
     let present = PATTERNS.iter().zip(rules).zip(present).filter(|(_, present)| *present);
     for ((pattern, rule), _) in present {
         more |= pattern.label == OF_SEVERAL_LINES;
+        let edit = |range| Edit { range, label: pattern.label, unquoted: false };
         for captures in rule.captures_iter(text) {
             if let Some(found) = captures.get(1).or_else(|| captures.get(0)) {
-                edits.push(Edit { range: found.range(), label: pattern.label, unquoted: false });
+                edits.push(edit(found.range()));
             }
+        }
+        if pattern.label == OF_SEVERAL_LINES {
+            edits.extend(lines_of_keys(text).map(edit));
         }
     }
     more
+}
+
+/// The lines of private keys that stand apart, as log events do: from the first line to the last,
+/// whatever looks like base64.
+fn lines_of_keys(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut done = 0;
+    let keys = memchr::memmem::find_iter(text, b"PRIVATE KEY").filter_map(move |begin| {
+        let before = text.get(begin.saturating_sub(40)..begin)?;
+        if begin < done || memchr::memmem::rfind(before, b"-----BEGIN").is_none() {
+            return None;
+        }
+        let rest = text.get(begin..(begin + LONGEST_KEY).min(text.len()))?;
+        let length = memchr::memmem::find(rest, b"-----END").unwrap_or(rest.len());
+        done = begin + length;
+        Some((begin, rest.get(..length)?))
+    });
+    keys.flat_map(|(begin, key)| {
+        let mut at = 0;
+        key.split(|b| !b.is_ascii_alphanumeric() && !b"+/=".contains(b)).filter_map(move |piece| {
+            let start = at;
+            at += piece.len() + 1;
+            (piece.len() >= KEY_LINE).then(|| begin + start..begin + start + piece.len())
+        })
+    })
 }
 
 #[cfg(test)]
@@ -129,6 +162,18 @@ mod tests {
             blotted("?X-Amz-Signature=abc&x-amz-security-token=def"),
             [("aws signature", "abc"), ("aws signature", "def")]
         );
+    }
+
+    #[test]
+    fn the_lines_of_a_key_are_found_where_they_stand_apart() {
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+        let last = "MzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SupFqfsH=";
+        let events = format!(
+            r#"[{{"at":1,"m":"-----BEGIN PRIVATE KEY-----"}},{{"at":2,"m":"{line}"}},{{"at":3,"m":"{last}"}},{{"at":4,"m":"-----END PRIVATE KEY-----"}},{{"m":"{line}"}}]"#
+        );
+        let found: Vec<&str> = blotted(&events).into_iter().map(|(_, text)| text).collect();
+        assert!(found.contains(&line) && found.contains(&last), "{found:?}");
+        assert_eq!(found.iter().filter(|text| **text == line).count(), 1, "not after its end");
     }
 
     #[test]

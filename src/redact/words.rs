@@ -8,7 +8,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use super::patterns::PATTERNS;
 
 /// Parts of the words of [`super::names`]: rarer than their beginnings, and so quicker to look for.
-const OF_NAMES: [&str; 20] = [
+const OF_NAMES: [&str; 21] = [
     "_pass",
     "-pass",
     "assw",
@@ -17,15 +17,16 @@ const OF_NAMES: [&str; 20] = [
     "ecret",
     "oken",
     "redential",
+    "_key",
+    "-key",
     "ikey",
-    "i-key",
-    "i_key",
     "skey",
-    "s-key",
-    "s_key",
     "ekey",
-    "e-key",
-    "e_key",
+    "dkey",
+    "gkey",
+    "nkey",
+    "hkey",
+    "mkey",
     "orization",
     "nstring",
     "n_string",
