@@ -18,7 +18,7 @@ use std::{
 
 use futures::FutureExt as _;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::epoch::{Epoch, Epochs};
 pub use self::shared::{Shared, StartError};
@@ -38,11 +38,16 @@ use crate::{
 /// Tool servers that are asked for their tools before they have been recorded get this long.
 const DISCOVERY: Duration = Duration::from_secs(30);
 
+/// Calls that the end of the session ended have this long to say so in the audit log.
+const LAST_CALLS: Duration = Duration::from_secs(2);
+
 /// One session's way through policy, broker, tools and redactor.
 pub struct Enforcement {
     shared: Arc<Shared>,
     session: Arc<Session>,
     epochs: Epochs,
+    /// What ended epochs still have to end.
+    endings: TaskTracker,
 }
 
 /// What a tool's name leads to.
@@ -79,7 +84,7 @@ impl Enforcement {
     pub fn open(shared: Arc<Shared>, session: Arc<Session>) -> Result<Self, AuditError> {
         shared.audit.opened(&session)?;
         let epochs = Epochs::new(Arc::clone(&session), Arc::clone(&shared.servers));
-        Ok(Self { shared, session, epochs })
+        Ok(Self { shared, session, epochs, endings: TaskTracker::new() })
     }
 
     /// What all sessions share.
@@ -170,11 +175,24 @@ impl Enforcement {
     /// this returns the children are gone.
     pub async fn clear(&self, cause: &'static str) {
         let ended = self.epochs.next();
-        ended.children.end().await;
+        // On a task of its own: a caller that gives up must not leave half of it alive.
+        let ending = self.endings.spawn(async move { ended.children.end().await });
+        let _ = ending.await;
         if let Err(error) = self.shared.audit.cleared(&self.session, cause) {
             tracing::error!(%error, "the end of a session's context is not in the audit log");
         }
         tracing::info!(session = %self.session.id(), cause, "context cleared");
+    }
+
+    /// Clears the context for good: waits for all that was cleared before, and for the calls that
+    /// are under way to come to their end.
+    pub async fn close(&self, cause: &'static str) {
+        self.clear(cause).await;
+        self.endings.close();
+        self.endings.wait().await;
+        if timeout(LAST_CALLS, self.session.calls_over()).await.is_err() {
+            tracing::warn!("a call does not come to its end");
+        }
     }
 
     /// Whether there is anything that [`Enforcement::clear`] would forget or end.
@@ -319,19 +337,17 @@ fn tool_call(
     arguments: Arguments,
     epoch: &Epoch,
 ) -> ToolCall {
+    // The caller's own words go into the audit log.
+    let clean = |text: &str| epoch.redactor.text(text).into_inner();
     let (tool, mut action) = match target {
         Target::Native(native) => (ToolName::Native(native.name()), native.action(&arguments)),
         Target::Served(manifest, tool) => (
-            ToolName::Served { server: manifest.name.clone(), tool: tool.clone() },
+            ToolName::Served { server: manifest.name.clone(), tool: clean(tool) },
             manifest.action(tool, &arguments),
         ),
     };
-    // The caller's own words go into the audit log.
-    action.name = epoch.redactor.text(&action.name).into_inner();
-    action.resource = action.resource.map(|text| {
-        let text = epoch.redactor.text(&text).into_inner();
-        text.chars().take(200).collect()
-    });
+    action.name = clean(&action.name);
+    action.resource = action.resource.map(|text| clean(&text).chars().take(200).collect());
     let mut call = ToolCall::new(Arc::clone(session), tool, arguments, action);
     if let Target::Served(manifest, _) = target {
         call.looks_with = manifest.looks_with();

@@ -1,14 +1,22 @@
 //! One line, one JSON-RPC message (MCP specification, "stdio"): read, looked at from outside, and
 //! written, without a tree being built.
 
-use std::{borrow::Cow, io, pin::Pin};
+use std::{
+    borrow::Cow,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -19,6 +27,8 @@ const READ: usize = 64 << 10;
 const KEPT: usize = 512;
 /// Messages that wait to be written.
 const QUEUE: usize = 256;
+/// More bytes than this need not wait to be written.
+pub const BACKLOG: usize = 4 << 20;
 /// Messages that are written with one call, together at most this long.
 const BATCH: usize = 256 << 10;
 
@@ -69,6 +79,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return Ok(None);
             }
         }
+    }
+
+    /// What followed the last line end, once all has been read.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer
     }
 
     fn take_line(&mut self) -> Option<Frame> {
@@ -195,10 +210,42 @@ pub fn slice_of(frame: &Bytes, part: &RawValue) -> Bytes {
 pub struct FrameWriter {
     queue: mpsc::Sender<Message>,
     close: CancellationToken,
+    backlog: Arc<Backlog>,
 }
 
 /// The parts of one message, with its line end.
-type Message = Vec<Bytes>;
+struct Message {
+    parts: Vec<Bytes>,
+    _waiting: Waiting,
+}
+
+/// What waits to be written, or for its place among what does.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    less: Notify,
+}
+
+/// A message's share of the backlog, until it has been written or given up.
+struct Waiting {
+    backlog: Arc<Backlog>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn new(backlog: &Arc<Backlog>, parts: &[Bytes]) -> Self {
+        let bytes = parts.iter().map(Bytes::len).sum();
+        backlog.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { backlog: Arc::clone(backlog), bytes }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.backlog.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.backlog.less.notify_waiters();
+    }
+}
 
 /// The other side does not read any more.
 #[derive(Debug, thiserror::Error)]
@@ -209,7 +256,7 @@ impl FrameWriter {
     /// Writes to `sink` on a task of its own.
     pub fn spawn<W: AsyncWrite + Send + Unpin + 'static>(sink: W) -> (Self, JoinHandle<()>) {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let writer = Self { queue, close: CancellationToken::new() };
+        let writer = Self { queue, close: CancellationToken::new(), backlog: Arc::default() };
         let close = writer.close.clone();
         let task = tokio::spawn(async move {
             tokio::pin!(sink);
@@ -225,8 +272,9 @@ impl FrameWriter {
     /// Queues one message, given in parts and without its line end.
     pub async fn send(&self, mut parts: Vec<Bytes>) -> Result<(), Closed> {
         parts.push(Bytes::from_static(b"\n"));
+        let message = Message { _waiting: Waiting::new(&self.backlog, &parts), parts };
         tokio::select! {
-            sent = self.queue.send(parts) => sent.map_err(|_| Closed),
+            sent = self.queue.send(message) => sent.map_err(|_| Closed),
             () = self.close.cancelled() => Err(Closed),
         }
     }
@@ -236,7 +284,24 @@ impl FrameWriter {
         if self.close.is_cancelled() {
             return Err(Closed);
         }
-        self.queue.try_send(vec![message, Bytes::from_static(b"\n")]).map_err(|_| Closed)
+        let parts = vec![message, Bytes::from_static(b"\n")];
+        let message = Message { _waiting: Waiting::new(&self.backlog, &parts), parts };
+        self.queue.try_send(message).map_err(|_| Closed)
+    }
+
+    /// Waits until no more than [`BACKLOG`] bytes wait to be written: whoever makes more of them
+    /// for a reader that does not read would fill the memory.
+    pub async fn drained(&self) {
+        loop {
+            let less = self.backlog.less.notified();
+            if self.backlog.bytes.load(Ordering::Relaxed) <= BACKLOG {
+                return;
+            }
+            tokio::select! {
+                () = less => {}
+                () = self.close.cancelled() => return,
+            }
+        }
     }
 
     /// Closes the connection after what is queued.
@@ -267,7 +332,7 @@ async fn write<W: AsyncWrite>(
         };
         let mut next = Some(message);
         while let Some(message) = next {
-            for part in message {
+            for part in message.parts {
                 // Large parts are written from where they lie.
                 if part.len() > BATCH {
                     sink.write_all(&batch).await?;
@@ -331,6 +396,20 @@ mod tests {
         assert_eq!(envelope.method.unwrap(), "tools/call");
         assert!(Envelope::read(br#"{"id":1,"id":2}"#).is_err());
         assert!(Envelope::read(br#"{"id":1,"result":{]}"#).is_err());
+    }
+
+    #[tokio::test]
+    async fn who_writes_too_much_can_wait_until_it_is_read() {
+        let (mut near, far) = tokio::io::duplex(64);
+        let (writer, _task) = FrameWriter::spawn(far);
+        let large = Bytes::from(vec![b'x'; BACKLOG + 1]);
+        writer.drained().await;
+        writer.send(vec![large]).await.unwrap();
+        let soon = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, writer.drained()).await.is_err());
+        let mut read = vec![0; BACKLOG + 2];
+        near.read_exact(&mut read).await.unwrap();
+        writer.drained().await;
     }
 
     #[tokio::test]

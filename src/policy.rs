@@ -132,9 +132,9 @@ fn deny_escape(call: ToolCall) -> Box<Denial> {
 
 fn deny_nameless(call: ToolCall) -> Box<Denial> {
     let reason = format!(
-        "Denied by policy: `{}` shows values that may be secrets, and --query or --output takes \
-         away the names by which secrets among them are told. Nothing was done. Make the same \
-         call without --query and with --output json.",
+        "Denied by policy: with --query or --output as in this call, `{}` would show values without \
+         the names by which secrets among them are told. Nothing was done. Make the same call \
+         with --output json, and without --query or with one that picks no single values.",
         call.action.name
     );
     Box::new(Denial { call, policy: "no-nameless-values", reason })

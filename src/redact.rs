@@ -124,6 +124,13 @@ impl Redactor {
         }
     }
 
+    /// One that knows of the secrets of `other` those that end by themselves, and not yet: leases,
+    /// which AWS accepts to their end, whoever has cleared what.
+    pub fn after(other: &Self) -> Self {
+        let exact = other.exact.read().unwrap_or_else(PoisonError::into_inner).that_end();
+        Self { exact: RwLock::new(Arc::new(exact)) }
+    }
+
     /// Takes the secrets out of a reply.
     pub fn reply(&self, raw: RawReply) -> Redacted<Reply> {
         let reply = raw.into_untrusted();

@@ -29,6 +29,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use self::context::CredentialContext;
 pub use self::context::{CredentialSet, LiteralKeys, Origin};
@@ -40,13 +41,9 @@ pub struct Session {
     id: SessionId,
     principal: Principal,
     context: Mutex<CredentialContext>,
-    activity: Mutex<Activity>,
-}
-
-#[derive(Debug)]
-struct Activity {
-    calls: usize,
-    last: Instant,
+    calls: TaskTracker,
+    /// When the last call began or ended.
+    last_call: Mutex<Instant>,
 }
 
 impl Session {
@@ -56,7 +53,8 @@ impl Session {
             id: SessionId::random(),
             principal,
             context: Mutex::default(),
-            activity: Mutex::new(Activity { calls: 0, last: Instant::now() }),
+            calls: TaskTracker::new(),
+            last_call: Mutex::new(Instant::now()),
         }
     }
 
@@ -104,19 +102,22 @@ impl Session {
     /// Counts a call as under way for as long as the guard lives; `None` if there are `limit`
     /// already.
     pub fn begin_call(&self, limit: usize) -> Option<CallGuard<'_>> {
-        let mut activity = self.activity();
-        if activity.calls >= limit {
-            return None;
-        }
-        activity.calls += 1;
-        activity.last = Instant::now();
-        Some(CallGuard { session: self })
+        let mut last = self.last_call();
+        *last = Instant::now();
+        (self.calls.len() < limit)
+            .then(|| CallGuard { session: self, _under_way: self.calls.token() })
     }
 
     /// How long nothing has been called; zero while a call is under way.
     pub fn idle_for(&self) -> Duration {
-        let activity = self.activity();
-        if activity.calls > 0 { Duration::ZERO } else { activity.last.elapsed() }
+        let last = self.last_call();
+        if self.calls.is_empty() { last.elapsed() } else { Duration::ZERO }
+    }
+
+    /// Waits until no call is under way.
+    pub async fn calls_over(&self) {
+        self.calls.close();
+        self.calls.wait().await;
     }
 
     // A panic while a lock was held left plain data behind, so a poisoned lock is as good as any.
@@ -124,8 +125,8 @@ impl Session {
         self.context.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn activity(&self) -> MutexGuard<'_, Activity> {
-        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_call(&self) -> MutexGuard<'_, Instant> {
+        self.last_call.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,13 +140,12 @@ pub struct ContextCleared;
 #[derive(Debug)]
 pub struct CallGuard<'a> {
     session: &'a Session,
+    _under_way: TaskTrackerToken,
 }
 
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        let mut activity = self.session.activity();
-        activity.calls -= 1;
-        activity.last = Instant::now();
+        *self.session.last_call() = Instant::now();
     }
 }
 

@@ -118,7 +118,7 @@ fn an_allowed_write_takes_nothing_else_along() {
         (json!(format!("aws --debug {}", &update[4..])), "leads away from"),
         (json!([update, "aws ecs delete-service --cluster c --service web"]), "cannot be told"),
         (json!([update, "aws configure list"]), "reads out a credential"),
-        (json!([update, "aws ecs describe-tasks --query x"]), "takes away the names"),
+        (json!([update, "aws ecs describe-tasks --query x"]), "without the names"),
         (json!(format!("{update}; aws ecs delete-cluster")), "cannot be told"),
     ] {
         let said = agent.refused("aws-api__call_aws", json!({"cli_command": command}));

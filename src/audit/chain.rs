@@ -147,6 +147,12 @@ impl Chain {
             }
             _ => {}
         }
+        if let Some(len) = self.len
+            && len > 0
+            && !self.still_ends_at(len).map_err(|error| self.failed(error))?
+        {
+            return Err(AuditError { path: self.path.clone(), kind: ErrorKind::Shortened });
+        }
         let tail = self.last_lines(metadata.len()).map_err(|error| self.failed(error))?;
         let (complete, torn) = match tail.iter().rposition(|b| *b == b'\n') {
             Some(end) => tail.split_at(end + 1),
@@ -162,13 +168,28 @@ impl Chain {
             (self.seq, self.prev) = (seq + 1, hash);
         }
         self.len = Some(metadata.len());
-        if !torn.is_empty() {
+        if let Some((seq, hash)) = read_link(torn) {
+            // Only its line end is missing.
+            self.len = None;
+            self.file.write_all(b"\n").map_err(|error| self.failed(error))?;
+            (self.seq, self.prev) = (seq + 1, hash);
+            self.len = Some(metadata.len() + 1);
+        } else if !torn.is_empty() {
             let recovered = Recovered { event: "recovered", torn: hex(&Sha256::digest(torn)) };
             // The end of the torn line goes with its record, or a crash between them would leave a
             // line that no record tells of.
             self.write("\n", &recovered)?;
         }
         Ok(())
+    }
+
+    /// Whether our last record still stands where it stood, or was cut off and written over.
+    fn still_ends_at(&mut self, len: u64) -> io::Result<bool> {
+        let end = format!("{HASH_FIELD}{}\"}}\n", self.prev);
+        let mut found = vec![0; end.len()];
+        self.file.seek(SeekFrom::Start(len.saturating_sub(end.len() as u64)))?;
+        self.file.read_exact(&mut found)?;
+        Ok(found == end.as_bytes())
     }
 
     /// The last complete line and what follows it, at least.

@@ -224,6 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_lost_only_its_line_end_is_whole() {
+        let (_folder, path) = log(3);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.trim_end()).unwrap();
+        let log = AuditLog::open(&path).unwrap();
+        log.opened(&Session::open(Principal::new("uid:1", "alice"))).unwrap();
+        let verified = check(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!((verified.records, verified.torn), (4, 0));
+    }
+
+    #[test]
     fn writers_side_by_side_keep_one_chain() {
         let (_folder, path) = log(0);
         std::thread::scope(|scope| {
@@ -250,8 +261,14 @@ mod tests {
         let log = AuditLog::open(&path).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         log.opened(&Session::open(Principal::new("uid:1", "alice"))).unwrap();
-        fs::write(&path, text).unwrap();
+        fs::write(&path, &text).unwrap();
         let session = Session::open(Principal::new("uid:1", "alice"));
+        assert!(log.opened(&session).unwrap_err().to_string().contains("was cut while in use"));
+        // Cut, and grown again past its length by somebody else.
+        let other = AuditLog::open(&path).unwrap();
+        for _ in 0..3 {
+            other.opened(&Session::open(Principal::new("uid:2", "bob"))).unwrap();
+        }
         assert!(log.opened(&session).unwrap_err().to_string().contains("was cut while in use"));
         fs::remove_file(&path).unwrap();
         let session = Session::open(Principal::new("uid:1", "alice"));

@@ -60,7 +60,7 @@ fn record(start: &Start, server: &ServerName, mut out: PathBuf) -> Result<(), Fa
     let tools = Start::runtime()?.block_on(async {
         let enforcement = Enforcement::open(Arc::clone(&shared), session).map_err(Failure::user)?;
         let discovered = enforcement.discover(server).await;
-        enforcement.clear("tools record").await;
+        enforcement.close("tools record").await;
         discovered.map_err(|problem| Failure::user(format!("`{server}`: {problem}")))?;
         shared
             .servers()

@@ -1,6 +1,6 @@
 //! What a session makes with its credentials: leases, children, and the knowledge of what must not
 //! come out. When the context is cleared all of it ends as a whole, and what begins afterwards has
-//! nothing of it.
+//! nothing of it but this: leases that have not ended yet must not come out.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,8 +23,8 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
-    fn begin(servers: Arc<ToolServers>) -> Self {
-        let (over, redactor) = (CancellationToken::new(), Arc::new(Redactor::default()));
+    fn begin(servers: Arc<ToolServers>, redactor: Redactor) -> Self {
+        let (over, redactor) = (CancellationToken::new(), Arc::new(redactor));
         let children = Arc::new(Children::new(servers, Arc::clone(&redactor), over.clone()));
         Self { over, redactor, leases: Leases::default(), children }
     }
@@ -45,7 +45,8 @@ pub(super) struct Epochs {
 
 impl Epochs {
     pub(super) fn new(session: Arc<Session>, servers: Arc<ToolServers>) -> Self {
-        let present = RwLock::new(Arc::new(Epoch::begin(Arc::clone(&servers))));
+        let present =
+            RwLock::new(Arc::new(Epoch::begin(Arc::clone(&servers), Redactor::default())));
         Self { session, servers, present }
     }
 
@@ -67,8 +68,9 @@ impl Epochs {
     /// Clears the context and begins a new epoch. The old one is over when this returns; its
     /// children may still be ending.
     pub(super) fn next(&self) -> Arc<Epoch> {
-        let next = Arc::new(Epoch::begin(Arc::clone(&self.servers)));
         let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        let redactor = Redactor::after(&present.redactor);
+        let next = Arc::new(Epoch::begin(Arc::clone(&self.servers), redactor));
         let ended = std::mem::replace(&mut *present, next);
         self.session.clear();
         ended.over.cancel();
@@ -116,9 +118,15 @@ mod tests {
         let epochs = epochs();
         let before = epochs.present();
         before.redactor.learn("password", &Secret::new("correct horse battery".into()));
+        let later = crate::clock::now() + std::time::Duration::from_mins(15);
+        let lease = Secret::new("a lease that lives on".into());
+        before.redactor.learn_until("lease", &lease, Some(later));
         epochs.next();
-        let shown = |epoch: &Epoch| epoch.redactor.text("a correct horse battery b").into_inner();
-        assert!(!shown(&before).contains("horse"));
-        assert!(shown(&epochs.present()).contains("horse"));
+        let shown = |epoch: &Epoch| {
+            let text = "correct horse battery, a lease that lives on";
+            epoch.redactor.text(text).into_inner()
+        };
+        assert_eq!(shown(&before), "[redacted: password], [redacted: lease]");
+        assert_eq!(shown(&epochs.present()), "correct horse battery, [redacted: lease]");
     }
 }

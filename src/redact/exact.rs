@@ -79,9 +79,7 @@ impl ExactSecrets {
         forms: Vec<Zeroizing<Vec<u8>>>,
         until: Option<SystemTime>,
     ) -> Self {
-        let now = clock::now();
         let mut needles = self.needles.clone();
-        needles.retain(|needle| needle.until.is_none_or(|until| until + ECHO > now));
         // What JSON writes with a backslash does not stand in the text as it is.
         let escaped = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\' || !b.is_ascii();
         let mut escapable = self.escapable;
@@ -91,6 +89,12 @@ impl ExactSecrets {
                 needles.push(Arc::new(Needle { label, until, bytes }));
             }
         }
+        Self::of(needles, escapable)
+    }
+
+    fn of(mut needles: Vec<Arc<Needle>>, escapable: bool) -> Self {
+        let now = clock::now();
+        needles.retain(|needle| needle.until.is_none_or(|until| until + ECHO > now));
         let mut windows = Vec::new();
         for (index, needle) in (0_u32..).zip(&needles) {
             if needle.bytes.len() >= RUN {
@@ -110,6 +114,12 @@ impl ExactSecrets {
             }
         }
         Self { needles, windows, bitmap, escapable }
+    }
+
+    /// Those that end by themselves.
+    pub(super) fn that_end(&self) -> Self {
+        let needles = self.needles.iter().filter(|needle| needle.until.is_some());
+        Self::of(needles.cloned().collect(), self.escapable)
     }
 
     /// Whether a secret is among them.

@@ -84,7 +84,7 @@ pub async fn serve(
             () = stop.cancelled() => {}
         }
     }
-    enforcement.clear(cause).await;
+    enforcement.close(cause).await;
     writer.close();
     let _ = tokio::time::timeout(DRAIN, writing).await;
     Ok(())
@@ -151,6 +151,8 @@ impl Transport<RoleServer> for Stdio {
                 self.writer.send(vec![complaint.clone()]).await.ok()?;
                 self.complaint = None;
             }
+            // Nothing more is begun for a client that does not read what it has asked for.
+            self.writer.drained().await;
             let line = match self.frames.next().await {
                 Ok(Some(Frame::Line(line))) => line,
                 Ok(Some(Frame::TooLong(line))) => {

@@ -1,7 +1,7 @@
 //! A child's answer to a call, read in one pass: what of it concerns us is looked at in passing, and
 //! the result stays the bytes that came.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use serde::{
@@ -73,9 +73,19 @@ struct Message<'a> {
     error: Option<&'a RawValue>,
 }
 
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "it is only looked at whether they are there")]
+struct RpcError<'a> {
+    code: i64,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
 impl Message<'_> {
     fn reply(self, line: &Bytes) -> Option<RawReply> {
         if let Some(error) = self.error {
+            // JSON-RPC 2.0, section 5.1. What is none would break the client's own parser.
+            serde_json::from_str::<RpcError<'_>>(error.get()).ok()?;
             return Some(RawReply::from_server_error(slice_of(line, error)));
         }
         let result = self.result?;
@@ -190,8 +200,8 @@ mod tests {
         }
         let typed = r#"{"id":100,"result":{"resultType":"complete","content":[]}}"#;
         assert!(matches!(reply(typed), Some(Reply::Result { is_error: false, typed: true, .. })));
-        let error = reply(r#"{"id":100,"error":{"code":1}}"#);
-        assert!(matches!(error, Some(Reply::Error(json)) if json == r#"{"code":1}"#));
+        let error = reply(r#"{"id":100,"error":{"code":1,"message":"m"}}"#);
+        assert!(matches!(error, Some(Reply::Error(json)) if json == r#"{"code":1,"message":"m"}"#));
     }
 
     #[test]
@@ -207,6 +217,8 @@ mod tests {
             r#"{"id":100,"result":{"content":[],"resultType":"input_required"}}"#,
             r#"{"id":100,"result":{"content":[],"resultType":7}}"#,
             r#"{"id":100,"result":{"content":[],"isError":"false"}}"#,
+            r#"{"id":100,"error":"boom"}"#,
+            r#"{"id":100,"error":{"message":"no code"}}"#,
         ] {
             assert!(matches!(read(text), Line::Answer(100, Err(CallError::Malformed))), "{text}");
         }

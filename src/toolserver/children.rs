@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -30,6 +30,11 @@ use crate::{
     redact::Redactor,
     session::ContextCleared,
 };
+
+/// A child that says that its tools changed has this long to tell them.
+const LISTING: Duration = Duration::from_secs(30);
+/// What a child has written before its end is still read for this long.
+const LAST_ANSWER: Duration = Duration::from_millis(500);
 
 /// What a child is for: calls of one tool server in one scope, and those that may write apart from
 /// those that only look.
@@ -99,7 +104,15 @@ impl Children {
         let server = manifest.name.clone();
         let (slot, child) = self.child(manifest, permitted, lease).await?;
         let arguments = &permitted.call().arguments;
-        let answer = timeout(manifest.timeout(), child.connection.call(tool, arguments)).await;
+        // Its stdout may stay open after its end: something that it started may hold it.
+        let ended = async {
+            child.process.ended().await;
+            sleep(LAST_ANSWER).await;
+        };
+        let answer = tokio::select! {
+            answer = timeout(manifest.timeout(), child.connection.call(tool, arguments)) => answer,
+            () = ended => Ok(Err(CallError::Ended)),
+        };
         let error = match answer {
             Ok(Ok(reply)) => {
                 slot.place().deaths.forget();
@@ -225,11 +238,11 @@ impl Children {
             loop {
                 changes.notified().await;
                 // A storm of notices is one change.
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_secs(1)).await;
                 let Some(child) = child.upgrade() else { return };
-                match child.connection.tools().await {
-                    Ok(tools) => servers.learn(&name, clean(&redactor, tools)),
-                    Err(_) => return,
+                match timeout(LISTING, child.connection.tools()).await {
+                    Ok(Ok(tools)) => servers.learn(&name, clean(&redactor, tools)),
+                    Ok(Err(_)) | Err(_) => return,
                 }
             }
         });

@@ -12,8 +12,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use self::tables::{
-    CREDENTIAL_WORDS, FORBIDDEN, HARMLESS, LOOKS, PRINTS_CREDENTIALS, SHOWS_VALUES, WITH_VALUE,
-    WITHOUT_VALUE, WRITES_A_FILE,
+    CHANGES, CREDENTIAL_WORDS, FORBIDDEN, HARMLESS, LOOKS, PRINTS_CREDENTIALS, SHOWS_VALUES,
+    WITH_VALUE, WITHOUT_VALUE, WRITES_A_FILE,
 };
 use crate::{
     call::{Action, ActionKind},
@@ -140,7 +140,7 @@ impl<'a> Command<'a> {
         let (["batch", verb, ..] | [verb, ..]) = words.as_slice() else {
             return ActionKind::Write;
         };
-        if !LOOKS.contains(verb) {
+        if !LOOKS.contains(verb) || CHANGES.contains(&named) {
             return ActionKind::Write;
         }
         if self.takes_names_away() { ActionKind::Nameless } else { ActionKind::Read }
@@ -151,8 +151,8 @@ impl<'a> Command<'a> {
         let shows_values = SHOWS_VALUES
             .iter()
             .any(|(service, all)| *service == self.service && all.contains(&self.operation));
-        let filters = self.values("--query").any(|query| shows_values || picks_values(query));
-        filters || (shows_values && self.values("--output").any(|format| format != "json"))
+        self.values("--query").any(|query| shows_values || picks_values(query))
+            || self.values("--output").any(|format| format != "json")
     }
 
     /// What follows an option, also where it is written short.
@@ -174,6 +174,10 @@ fn picks_values(query: &str) -> bool {
     let query = query.as_bytes();
     let rest = TAGS.as_ref().map_or(query.into(), |tags| tags.replace_all(query, &b""[..]));
     let rest = String::from_utf8_lossy(&rest).to_ascii_lowercase();
+    // `x.*` is all values of an object; `x[*]` all items of a list, with their names.
+    if rest.replace("[*]", "").contains('*') {
+        return true;
+    }
     let mut words = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.any(|word| {
         matches!(word, "value" | "values" | "variables") || redact::promises_a_secret(word)
@@ -265,6 +269,7 @@ mod tests {
             "aws  --output json   ecs delete-cluster",
             "aws s3 cp s3://b/k -",
             "aws ecs execute-command --command sh",
+            "aws stepfunctions get-activity-task --activity-arn x",
         ] {
             assert_eq!(kind(line), ActionKind::Write, "{line}");
         }
@@ -331,6 +336,9 @@ mod tests {
             "aws --query 'x' ecs describe-tasks --tasks t",
             "aws lambda list-functions --output yaml",
             "aws lambda get-alias --query 'Environment.Variables.*'",
+            "aws new-service describe-thing --query 'Endpoints[*].*'",
+            "aws ecs list-clusters --output text",
+            "aws configservice get-resource-config-history --query x",
             "aws new-service describe-thing --query 'things[].value'",
             "aws new-service describe-thing --qu=things[].dbPassword",
         ] {
@@ -338,7 +346,8 @@ mod tests {
         }
         for line in [
             "aws ecs describe-task-definition --task-definition w --output json",
-            "aws ecs list-tasks --query 'taskArns[0]' --output text",
+            "aws ecs list-tasks --query 'taskArns[0]' --output json",
+            "aws ecs list-services --query 'serviceArns[*]'",
             "aws ec2 describe-instances --query 'Reservations[].Instances[].Tags[?Key==`Name`].Value'",
             "aws ec2 describe-instances --query 'Reservations[].Instances[].[Tags[?Key==`Name`]|[0].Value]'",
         ] {
@@ -360,6 +369,7 @@ mod tests {
             "aws lambda get-function --function-name f",
             "aws 'secretsmanager' get-secret-value",
             "aws configure export-credentials",
+            "aws lambda get-layer-version --layer-name x --version-number 1",
             "aws configure import",
             "aws configure list",
             "aws configure get aws_secret_access_key",

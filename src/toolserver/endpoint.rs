@@ -21,7 +21,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use subtle::ConstantTimeEq as _;
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{clock, ids, lease::Lease, secret::Secret};
 
@@ -29,7 +29,7 @@ use crate::{clock, ids, lease::Lease, secret::Secret};
 /// they were told: with ten minutes or more, botocore would go on using a lease that was revoked.
 const ADVERTISED: Duration = Duration::from_mins(2);
 /// More connections at once wait.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 64;
 
 /// The endpoint of one child.
 #[derive(Debug)]
@@ -76,6 +76,11 @@ impl Endpoint {
         &self.shared.token
     }
 
+    /// Ends it when it is dropped.
+    pub(super) fn guard(&self) -> DropGuard {
+        self.shared.over.clone().drop_guard()
+    }
+
     /// Gives this lease from now on.
     pub(super) fn set(&self, lease: Arc<Lease>) {
         *self.shared.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
@@ -106,7 +111,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             });
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(5))
+                .header_read_timeout(Duration::from_secs(1))
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

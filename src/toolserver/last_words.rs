@@ -6,14 +6,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    process::ChildStderr,
-    sync::watch,
-    time::timeout,
-};
+use tokio::{process::ChildStderr, sync::watch, time::timeout};
 
-use crate::{name::ServerName, redact::Redactor};
+use crate::{
+    frame::{Frame, FrameReader},
+    name::ServerName,
+    redact::Redactor,
+};
 
 /// What a child last wrote to stderr.
 pub(super) struct LastWords {
@@ -24,6 +23,8 @@ pub(super) struct LastWords {
 impl LastWords {
     const LINES: usize = 5;
     const LINE: usize = 500;
+    /// Lines up to this length, in bytes, are read.
+    const READ: usize = 64 << 10;
 
     pub(super) fn follow(
         server: &ServerName,
@@ -34,20 +35,33 @@ impl LastWords {
         let words = Arc::new(Self { lines: Mutex::default(), closed });
         let (kept, server, redactor) = (Arc::clone(&words), server.clone(), Arc::clone(redactor));
         tokio::spawn(async move {
-            let mut reader = BufReader::new(stderr);
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                // A line without an end is taken in pieces.
-                let read = (&mut reader).take(64 << 10).read_until(b'\n', &mut line).await;
-                if !matches!(read, Ok(1..)) {
-                    break;
+            let mut lines = FrameReader::new(stderr, Self::READ);
+            let mut in_key = false;
+            let mut ended = false;
+            while !ended {
+                // What is cut anywhere could be cut in the middle of a secret.
+                let text = match lines.next().await {
+                    Ok(Some(Frame::Line(line))) => String::from_utf8_lossy(&line).into_owned(),
+                    Ok(Some(Frame::TooLong(line))) => format!("[a line of {} bytes]", line.bytes),
+                    Ok(None) | Err(_) => {
+                        ended = true;
+                        String::from_utf8_lossy(lines.rest()).into_owned()
+                    }
+                };
+                let text = text.trim_end();
+                if text.is_empty() {
+                    continue;
                 }
-                let text = redactor.text(String::from_utf8_lossy(&line).trim_end()).into_inner();
+                // A private key has lines of its own.
+                let begins = text.contains("-----BEGIN") && text.contains("PRIVATE KEY");
+                let text = if begins || in_key {
+                    in_key = !text.contains("-----END");
+                    String::from("[redacted: private key]")
+                } else {
+                    redactor.text(text).into_inner()
+                };
                 tracing::debug!(target: "subrosa::child", server = %server, "{text}");
-                if !text.is_empty() {
-                    kept.keep(&text);
-                }
+                kept.keep(&text);
             }
             let _ = close.send(true);
         });

@@ -93,8 +93,10 @@ impl Launcher<'_> {
         let mut command = Command::new(program);
         command.args(manifest.args()).env_clear().envs(environment).current_dir(home.path());
         let end = self.over.child_token();
+        // The endpoint ends with the process, and not when somebody notices.
+        let keep = (home, endpoint.as_ref().map(Endpoint::guard));
         let (process, pipes) =
-            Process::spawn(&mut command, end, self.tasks, home).map_err(failed)?;
+            Process::spawn(&mut command, end, self.tasks, keep).map_err(failed)?;
         Ok(Launched { process, pipes, endpoint })
     }
 }

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use rmcp::{
     ClientHandler, RoleClient, ServiceError,
     model::{
-        ClientCapabilities, ClientConfig, ClientJsonRpcMessage, Implementation, ProtocolVersion,
-        RequestMetaObject, ServerJsonRpcMessage,
+        ClientCapabilities, ClientConfig, ClientJsonRpcMessage, Implementation,
+        PaginatedRequestParams, ProtocolVersion, RequestMetaObject, ServerJsonRpcMessage,
     },
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, NotificationContext,
@@ -42,6 +42,8 @@ use crate::{
 
 /// rmcp counts its requests from 0 in 32 bits.
 const FIRST_ID: u64 = 1 << 32;
+/// Pages of a list of tools that are read.
+const PAGES: usize = 50;
 /// Messages for rmcp that wait; what a child sends beyond that is dropped.
 const QUEUE: usize = 64;
 
@@ -134,9 +136,22 @@ impl Connection {
         Ok((connection, tools))
     }
 
-    /// Asks the child for its tools.
+    /// Asks the child for its tools, and for no more pages of them than a child can mean.
     pub(super) async fn tools(&self) -> Result<Vec<Definition>, ServiceError> {
-        let tools = self.service.list_all_tools().await?;
+        let mut tools = Vec::new();
+        let mut cursor = None;
+        for _ in 0..PAGES {
+            let wanted = PaginatedRequestParams::default().with_cursor(cursor);
+            let page = self.service.list_tools(Some(wanted)).await?;
+            tools.extend(page.tools);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if cursor.is_some() {
+            tracing::warn!(pages = PAGES, "a tool server's list of tools has no end, and was cut");
+        }
         let object = |tool| match serde_json::to_value(tool) {
             Ok(Value::Object(tool)) => Some(tool),
             _ => None,
