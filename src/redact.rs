@@ -28,7 +28,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use self::{exact::ExactSecrets, view::View, words::Words};
+use self::{exact::ExactSecrets, keys::Kind, view::View, words::Words};
 use crate::{
     call::{RawReply, Reply},
     secret::Secret,
@@ -134,7 +134,7 @@ impl Redactor {
     /// Takes the secrets out of a reply.
     pub fn reply(&self, raw: RawReply) -> Redacted<Reply> {
         let reply = raw.into_untrusted();
-        let (json, redactions) = self.frame(reply.json());
+        let (json, redactions) = self.clean(reply.json(), Kind::Json);
         let Some(json) = json else {
             return Redacted { value: reply, redactions };
         };
@@ -151,7 +151,7 @@ impl Redactor {
 
     /// Takes the secrets out of text.
     pub fn text(&self, text: &str) -> Redacted<String> {
-        match self.frame(text.as_bytes()) {
+        match self.clean(text.as_bytes(), Kind::Text) {
             (None, redactions) => Redacted { value: text.to_owned(), redactions },
             (Some(clean), redactions) => {
                 Redacted { value: String::from_utf8_lossy(&clean).into_owned(), redactions }
@@ -162,7 +162,7 @@ impl Redactor {
     /// Takes the secrets out of a value; `None` if it cannot be read again afterwards.
     pub fn value<T: Serialize + DeserializeOwned>(&self, value: T) -> Option<Redacted<T>> {
         let json = serde_json::to_vec(&value).ok()?;
-        match self.frame(&json) {
+        match self.clean(&json, Kind::Json) {
             (None, redactions) => Some(Redacted { value, redactions }),
             (Some(clean), redactions) => {
                 serde_json::from_slice(&clean).ok().map(|value| Redacted { value, redactions })
@@ -171,10 +171,10 @@ impl Redactor {
     }
 
     /// The text without its secrets, or `None` if there are none in it.
-    fn frame(&self, text: &[u8]) -> (Option<Bytes>, usize) {
+    fn clean(&self, text: &[u8], kind: Kind) -> (Option<Bytes>, usize) {
         let exact = Arc::clone(&self.exact.read().unwrap_or_else(PoisonError::into_inner));
         let mut values = Vec::new();
-        let edits = merged(edits(&exact, text, &mut values));
+        let edits = merged(edits(&exact, text, kind, &mut values));
         self.learn_values(&values);
         if edits.is_empty() {
             return (None, 0);
@@ -195,9 +195,14 @@ impl Redactor {
 }
 
 /// Finds what is to be blotted out, and the values that were found by their names.
-fn edits(exact: &ExactSecrets, text: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>) -> Vec<Edit> {
+fn edits(
+    exact: &ExactSecrets,
+    text: &[u8],
+    kind: Kind,
+    values: &mut Vec<Zeroizing<Vec<u8>>>,
+) -> Vec<Edit> {
     let mut edits = Vec::new();
-    let more = find(exact, text, &mut edits);
+    let more = find(exact, text, kind, &mut edits);
     values.extend(named(&edits, text));
     // `\u0041` and `\/` can hide anything; other escapes only what is known to hold such characters.
     let hidden = || {
@@ -213,7 +218,7 @@ fn edits(exact: &ExactSecrets, text: &[u8], values: &mut Vec<Zeroizing<Vec<u8>>>
         };
         view = deeper;
         let mut found = Vec::new();
-        find(exact, view.bytes(), &mut found);
+        find(exact, view.bytes(), Kind::Text, &mut found);
         values.extend(named(&found, view.bytes()));
         edits.extend(found.into_iter().map(|edit| Edit {
             range: view.origin(&edit.range),
@@ -240,11 +245,11 @@ fn named(edits: &[Edit], text: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>
 }
 
 /// Adds what stands on one level. Whether there may be more once its escapes are undone.
-fn find(exact: &ExactSecrets, text: &[u8], edits: &mut Vec<Edit>) -> bool {
+fn find(exact: &ExactSecrets, text: &[u8], kind: Kind, edits: &mut Vec<Edit>) -> bool {
     exact.find(text, edits);
     let words = Words::find(text);
     let patterns = patterns::find(text, words.patterns, edits);
-    let names = keys::find(text, &words, edits);
+    let names = keys::find(text, kind, &words, edits);
     patterns || names
 }
 
@@ -360,6 +365,32 @@ mod tests {
             redactor.learn_named("password", &format!("Xk29fLmQ71vB-{number}"));
         }
         assert_eq!(redactor.exact.read().unwrap().count(keys::LABEL), NAMED);
+    }
+
+    #[test]
+    fn a_string_that_ends_in_the_middle_of_a_value_ends_it() {
+        for text in [
+            "token=",
+            "x token=token=",
+            "password='abc",
+            "it's password='abc",
+            "'token':",
+            "{'token':",
+            "'password': 'abc",
+            "--password",
+            "--password '",
+            "{'name': 'password', 'value': 'abc",
+            "password: ",
+        ] {
+            for value in [
+                json!({"content": [{"text": text}, {"text": "it's 'fine'"}], "isError": false}),
+                json!({"text": json!({"text": text, "more": "it's \"fine\""}).to_string()}),
+            ] {
+                let text = reply(&Redactor::default(), &value);
+                assert!(!text.contains("withheld") && text.contains("fine"), "{text}");
+                assert!(!text.contains("abc"), "{text}");
+            }
+        }
     }
 
     #[test]

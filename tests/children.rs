@@ -36,7 +36,7 @@ inherit = ["PATH"]
     workspace
 }
 
-const TOOLS: [&str; 22] = [
+const TOOLS: [&str; 23] = [
     "echo",
     "environment",
     "hang",
@@ -57,6 +57,7 @@ const TOOLS: [&str; 22] = [
     "calls",
     "leak_in_error",
     "lease",
+    "orphan",
     "brand_new",
     "unheard",
 ];
@@ -157,6 +158,32 @@ fn all_calls_on_a_child_that_dies_are_told() {
     }
     // It died once, not three times.
     goes_on(&mut agent);
+}
+
+#[test]
+fn one_whose_stdout_somebody_else_holds_open_is_not_waited_for() {
+    let workspace = odd_workspace("timeout = \"80s\"", "");
+    let mut agent = agent(&workspace);
+    let began = Instant::now();
+    let said = agent.refused("odd__orphan", json!({}));
+    assert!(said.contains("ended (exit code 3)"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(40));
+    let orphan = said.rsplit("orphan ").next().unwrap().trim().parse().unwrap();
+    let _ = rustix::process::kill_process(
+        rustix::process::Pid::from_raw(orphan).unwrap(),
+        rustix::process::Signal::KILL,
+    );
+    goes_on(&mut agent);
+}
+
+#[test]
+fn one_whose_list_of_tools_has_no_end_is_cut_short() {
+    let workspace = odd_started_with("--endless", "", "");
+    let mut agent = workspace.serve();
+    let tools = agent.tools();
+    let served = tools.iter().filter(|name| name.starts_with("odd__echo")).count();
+    assert_eq!(served, 50);
+    assert!(agent.log().contains("has no end, and was cut"), "{}", agent.log());
 }
 
 #[test]

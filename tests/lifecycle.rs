@@ -164,6 +164,30 @@ fn nothing_of_a_child_that_was_given_up_is_left_behind() {
 }
 
 #[test]
+fn nothing_is_left_behind_by_a_clearing_that_is_interrupted() {
+    let workspace = odd_workspace("", "");
+    let manifest = std::fs::read_to_string(workspace.path("servers/odd.toml")).unwrap();
+    workspace
+        .write("servers/odd.toml", &manifest.replace("odd.py\"", "odd.py\", \"--ignore-eof\""));
+    let (mut agent, pids) = family(&workspace);
+    agent.begin_call("clear_credential_context", json!({}));
+    eventually("the clearing has begun", || workspace.audit().contains("subrosa.context.Clear"));
+    // The child takes its time, and the signal comes in the middle.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(pids.iter().any(|pid| lives(*pid)));
+    agent.signal(Signal::TERM);
+    assert!(agent.wait().success());
+    assert!(!pids.iter().any(|pid| lives(*pid)), "they are gone before the server");
+    // Every call that was let begin has its end in the audit log.
+    let records = workspace.audit_records();
+    let count = |event: &str| {
+        let permitted = |r: &&serde_json::Value| r["event"] == event && r["decision"] != "deny";
+        records.iter().filter(permitted).count()
+    };
+    assert_eq!(count("decided"), count("completed"));
+}
+
+#[test]
 fn a_call_that_takes_longer_than_the_idle_timeout_is_not_idle() {
     let workspace = odd_workspace("", "[session]\nidle_timeout = \"1s\"");
     let mut agent = workspace.serve();

@@ -135,6 +135,57 @@ fn keys_from_the_conversation_are_not_repeated() {
 }
 
 #[test]
+fn a_tool_s_name_is_no_way_into_the_audit_log() {
+    let workspace = crate::children::odd_workspace("", "");
+    let mut agent = workspace.serve();
+    let secret = "a-secret-that-could-be-a-name-0123456789";
+    let keys = json!({"access_key_id": "AKIA_TEST", "secret_access_key": secret});
+    agent.done("set_aws_credentials_context", json!({"credentials_json": keys.to_string()}));
+    // Before its tools are known, any name may be one of them.
+    agent.call(&format!("odd__{secret}"), json!({}));
+    assert!(workspace.audit().contains("odd__["), "{}", workspace.audit());
+    assert_none_of(&[secret], &workspace.audit(), "the audit log");
+    assert_none_of(&[secret], &agent.seen(), "replies");
+}
+
+#[test]
+fn a_lease_that_lives_on_after_a_clearing_does_not_come_out() {
+    let keys = emulator::user("cleared-lease", &["sts:*", "ecs:*"]);
+    let workspace = odd(&keys);
+    let mut agent = workspace.serve();
+    agent.done("odd__echo", json!({"text": "hello"}));
+    let secrets = lease_of(agent.children()[0]);
+    agent.done("clear_credential_context", json!({}));
+    for secret in &secrets {
+        agent.done("odd__echo", json!({"text": secret}));
+    }
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    assert_none_of(&secrets, &agent.seen(), "replies");
+}
+
+#[test]
+fn what_a_tool_says_cannot_choose_what_is_blotted_out_afterwards() {
+    let workspace = crate::children::odd_workspace("", "");
+    let mut agent = workspace.serve();
+    agent.tools();
+    let said = |text: &str| json!({"text": format!("login password={text}")});
+    for poison in
+        ["'\"isError\":false'", "'\"inputSchema\":{\"'", "\"content\"", "'[{\"type\":\"text\"'"]
+    {
+        agent.call("odd__echo", said(poison));
+    }
+    // Nor how long it takes to look for it.
+    agent.call("odd__echo", said(&"Aa1!".repeat(1024)));
+    agent.call("odd__echo", said(&"Aa1!bCd".repeat(30)));
+    for text in ["Aa1!".repeat(50_000), "Aa1!bCd".repeat(50_000), "token=".repeat(100_000)] {
+        agent.done("odd__echo", json!({"text": text}));
+    }
+    assert_eq!(agent.done("odd__echo", json!({"text": "clean"})).text(), "clean");
+    agent.done("clear_credential_context", json!({}));
+    assert!(agent.tools().contains(&"odd__echo".to_owned()));
+}
+
+#[test]
 fn a_value_in_the_wrong_place_is_not_repeated() {
     let workspace = Workspace::new("[tools]\nenable = []").with("SUBROSA_LOG", "trace");
     let mut agent = workspace.serve();

@@ -13,6 +13,15 @@ use super::{
 /// What is found by its name is called.
 pub(super) const LABEL: &str = "secret value";
 
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A whole JSON document: no string that begins in one of its strings reaches over its end.
+    Json,
+    /// Other text, or the contents of JSON strings, between which there are barriers.
+    Text,
+}
+
 /// So many members of an object are looked at between a name's member and its value's.
 const MEMBERS: usize = 16;
 /// So long may each of them be, in bytes, if it is an object or a list.
@@ -22,7 +31,7 @@ const LINE: usize = 512;
 
 /// Adds the values of all names that promise a secret. Ranges are of `text`. Whether there are any
 /// such names, whose values may be told better once escapes are undone.
-pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
+pub(super) fn find(text: &[u8], kind: Kind, words: &Words, edits: &mut Vec<Edit>) -> bool {
     let mut more = false;
     let mut done = 0;
     let plain = Cell::new((0, 0));
@@ -36,7 +45,7 @@ pub(super) fn find(text: &[u8], words: &Words, edits: &mut Vec<Edit>) -> bool {
             continue;
         }
         more = true;
-        let place = Place { text, name, plain: &plain };
+        let place = Place { text, kind, name, plain: &plain };
         for value in place.values() {
             let bytes = text.get(value.clone()).unwrap_or_default();
             let number = place.is_bare(&value) && is_number(bytes);
@@ -62,6 +71,7 @@ fn name_around(text: &[u8], at: usize) -> Range<usize> {
 /// A name that promises a secret, in its surroundings.
 struct Place<'a> {
     text: &'a [u8],
+    kind: Kind,
     name: Range<usize>,
     /// The start and end of the last unquoted value: names may stand in it that have the same end.
     plain: &'a Cell<(usize, usize)>,
@@ -368,7 +378,11 @@ impl Place<'_> {
     /// The value that begins here, quoted or not.
     fn value_at(&self, at: usize) -> Option<Range<usize>> {
         match self.byte(at)? {
-            quote @ (b'"' | b'\'') => self.string_at(at, quote),
+            // Here the name's own string ends, and with it the value, which is empty.
+            b'"' if self.kind == Kind::Json && self.quote() != Some(b'"') => None,
+            quote @ (b'"' | b'\'') => {
+                self.string_at(at, quote).or_else(|| self.unfinished_string(at, quote))
+            }
             b'{' | b'[' => None,
             _ => {
                 let end = self.plain_end(at);
@@ -410,6 +424,19 @@ impl Place<'_> {
         end - before.iter().rev().take(64).take_while(word).count()
     }
 
+    /// What stands in a string that was cut off: all up to the end of what holds it.
+    fn unfinished_string(&self, at: usize, quote: u8) -> Option<Range<usize>> {
+        let rest = self.text.get(at + 1..)?;
+        let ends = |b: &u8| self.ends_what_holds(*b, quote) || *b == b'\n';
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        Some(at + 1..at + 1 + length)
+    }
+
+    /// Whether the string in which all of this stands ends here.
+    fn ends_what_holds(&self, byte: u8, quote: u8) -> bool {
+        byte == BARRIER || (byte == b'"' && quote != b'"' && self.kind == Kind::Json)
+    }
+
     /// What stands in the string that opens here.
     fn string_at(&self, at: usize, quote: u8) -> Option<Range<usize>> {
         if self.byte(at) != Some(quote) {
@@ -418,7 +445,7 @@ impl Place<'_> {
         let mut end = at + 1;
         loop {
             match self.byte(end)? {
-                BARRIER => return None,
+                byte if self.ends_what_holds(byte, quote) => return None,
                 b'\\' => end += 2,
                 byte if byte == quote => return Some(at + 1..end),
                 _ => end += 1,
@@ -435,7 +462,7 @@ impl Place<'_> {
         let before = self.text.get(..closing)?;
         let mut start = closing;
         while let Some(byte) = self.before(start) {
-            if byte == BARRIER {
+            if self.ends_what_holds(byte, quote) {
                 return None;
             }
             if byte == quote {
@@ -457,7 +484,7 @@ mod tests {
 
     fn blotted(text: &str) -> Vec<&str> {
         let mut edits = Vec::new();
-        find(text.as_bytes(), &Words::find(text.as_bytes()), &mut edits);
+        find(text.as_bytes(), Kind::Text, &Words::find(text.as_bytes()), &mut edits);
         edits.into_iter().map(|edit| &text[edit.range]).collect()
     }
 

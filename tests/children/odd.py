@@ -22,7 +22,7 @@ def text(value):
 TOOLS = [
     "echo", "environment", "hang", "die", "die_quietly", "garbage", "flood", "huge", "grandchild",
     "malformed", "wrong_id", "protocol_error", "question", "change", "slow", "raw", "escape",
-    "calls", "leak_in_error", "lease",
+    "calls", "leak_in_error", "lease", "orphan",
 ]
 more_tools = []
 calls = []
@@ -62,6 +62,13 @@ def call(identifier, name, arguments):
         return text("after the flood")
     if name == "huge":
         return text("x" * arguments.get("bytes", 20_000_000))
+    if name == "orphan":
+        # It leaves the group and keeps our stdout open.
+        child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL,
+                                 start_new_session=True)
+        sys.stderr.write("orphan %d\n" % child.pid)
+        sys.stderr.flush()
+        os._exit(3)
     if name == "grandchild":
         child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -132,6 +139,12 @@ while True:
         result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": True}},
                   "serverInfo": {"name": "odd", "version": "1"}}
     elif method == "tools/list":
+        if "--endless" in sys.argv:
+            page = int(message.get("params", {}).get("cursor") or 0)
+            send({"jsonrpc": "2.0", "id": identifier, "result": {
+                "tools": [{"name": "echo%d" % page, "inputSchema": {"type": "object"}}],
+                "nextCursor": str(page + 1)}})
+            continue
         result = {"tools": [
             {"name": name, "description": "odd", "inputSchema": {"type": "object"}}
             for name in TOOLS + more_tools]}
