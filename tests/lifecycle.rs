@@ -103,6 +103,24 @@ fn when_the_context_is_cleared_under_calls() {
 }
 
 #[test]
+fn a_native_call_ends_with_the_context_too() {
+    // AWS takes the connection and does not answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let workspace = Workspace::new("[tools]\nenable = []")
+        .with("AWS_ENDPOINT_URL", &format!("http://{}", silent.local_addr().unwrap()))
+        .with("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .with("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    let mut agent = workspace.serve();
+    let waiting = agent.begin_call("ecs_list_clusters", json!({}));
+    eventually("the call is under way", || workspace.audit().contains("aws.ecs.ListClusters"));
+    let began = std::time::Instant::now();
+    agent.done("clear_credential_context", json!({}));
+    let answer = agent.answer(waiting).to_string();
+    assert!(answer.contains("credentials were cleared"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(10), "the SDK would wait for 15 s and more");
+}
+
+#[test]
 fn after_idleness() {
     let workspace =
         odd_workspace("", "[session]\nidle_timeout = \"1s\"\nenvironment_fallback = false");

@@ -96,6 +96,11 @@ fn a_child_cannot_pass_its_lease_on() {
         agent.call("odd__raw", json!({"text": secret.replace('/', "\\/")}));
         assert!(!agent.seen().contains(&half));
     }
+    // What its tools are said to do, and its last words.
+    let listed = agent.request("tools/list", json!({})).to_string();
+    assert!(listed.contains("odd [redacted: aws session token]"), "{listed}");
+    let said = agent.refused("odd__die", json!({"text": secrets[0]}));
+    assert!(said.contains("last words: [redacted: aws secret access key]"), "{said}");
     assert_none_of(&known, &agent.seen(), "replies");
     assert_none_of(&known, &agent.log(), "the log");
     assert_none_of(&known, &workspace.audit(), "the audit log");

@@ -48,6 +48,7 @@ fn many_calls_at_once_get_one_lease() {
         assert_eq!(answer["result"]["isError"], false, "{answer}");
     }
     assert_eq!(sts.issued(), 1);
+    assert_eq!(sts.identified(), 1, "and it is checked once");
     assert_eq!(workspace.audit().matches("\"event\":\"issued\"").count(), 1);
     // Another region is another lease.
     agent.done("ecs_list_clusters", json!({"region": "eu-west-1"}));

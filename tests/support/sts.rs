@@ -23,6 +23,7 @@ struct Shared {
     lifetime: AtomicU64,
     refusing: AtomicBool,
     issued: AtomicUsize,
+    identified: AtomicUsize,
 }
 
 impl Sts {
@@ -34,6 +35,7 @@ impl Sts {
             lifetime: AtomicU64::new(lifetime.as_secs()),
             refusing: AtomicBool::new(false),
             issued: AtomicUsize::new(0),
+            identified: AtomicUsize::new(0),
         });
         let answering = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -58,6 +60,11 @@ impl Sts {
     /// Issues none any more.
     pub fn refuse(&self) {
         self.shared.refusing.store(true, Ordering::SeqCst);
+    }
+
+    /// How often it was asked who somebody is.
+    pub fn identified(&self) -> usize {
+        self.shared.identified.load(Ordering::SeqCst)
     }
 
     /// How many leases were issued.
@@ -89,6 +96,9 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let asked = String::from_utf8_lossy(&body).into_owned();
+    if asked.starts_with("Action=GetCallerIdentity&") {
+        shared.identified.fetch_add(1, Ordering::SeqCst);
+    }
     let issues = ["AssumeRole", "GetFederationToken"]
         .iter()
         .any(|action| asked.starts_with(&format!("Action={action}&")));
