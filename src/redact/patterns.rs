@@ -39,7 +39,7 @@ pub(super) const PATTERNS: [Pattern; 20] = [
     pattern("private key", &["-----BEGIN"],
         r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s:,.-]*?(?:-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|\z)"),
     pattern("password in a url", &["://"],
-        r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/\s:@\x22'\\\xFF]{0,200}:([^@/\s\x22'\\\xFF]{1,500})@"),
+        r"\b[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/\s:@\x22'\\\xFF]{0,200}:([^\d/\s\x22'\\\xFF][^\s\x22'\\\xFF]{0,500}|[^@/\s\x22'\\\xFF]{1,500})@"),
     pattern("json web token", &["eyJ"],
         r"(?:\b|\\[bfnrt])(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"),
     pattern("github token", &["ghp_", "gho_", "ghs_", "ghu_", "ghr_"],
@@ -151,7 +151,12 @@ mod tests {
             blotted("dsn postgres://app:hunter2@db:5432/x?y"),
             [("password in a url", "hunter2")]
         );
-        assert_eq!(blotted("redis://:hunter2@cache"), [("password in a url", "hunter2")]);
+        for password in ["hunter2", "hun/ter2", "h@nter/2", "4711"] {
+            assert_eq!(
+                blotted(&format!("redis://:{password}@cache x")),
+                [("password in a url", password)]
+            );
+        }
         let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n/+=\n-----END RSA PRIVATE KEY-----";
         assert_eq!(blotted(&format!("a {key} b")), [("private key", key)]);
         let cut = "-----BEGIN PRIVATE KEY-----\nMIIE";
