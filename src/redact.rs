@@ -10,6 +10,7 @@
 //! It works on bytes. A reply in which nothing looks like a secret goes on as the bytes that
 //! came; only where something was found are its JSON escapes undone, level by level.
 
+mod cursor;
 mod encodings;
 mod exact;
 mod keys;
@@ -28,7 +29,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use self::{exact::ExactSecrets, keys::Kind, view::View, words::Words};
+use self::{cursor::Kind, exact::ExactSecrets, view::View, words::Words};
 use crate::{
     call::{RawReply, Reply},
     secret::Secret,
