@@ -111,7 +111,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             });
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(1))
+                .header_read_timeout(Duration::from_secs(3))
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
