@@ -23,6 +23,8 @@ pub(super) struct LastWords {
 impl LastWords {
     const LINES: usize = 5;
     const LINE: usize = 500;
+    /// A private key has no more lines than this.
+    const KEY: u32 = 200;
     /// Lines up to this length, in bytes, are read.
     const READ: usize = 64 << 10;
 
@@ -36,7 +38,7 @@ impl LastWords {
         let (kept, server, redactor) = (Arc::clone(&words), server.clone(), Arc::clone(redactor));
         tokio::spawn(async move {
             let mut lines = FrameReader::new(stderr, Self::READ);
-            let mut in_key = false;
+            let mut left_of_key = 0_u32;
             let mut ended = false;
             while !ended {
                 // What is cut anywhere could be cut in the middle of a secret.
@@ -53,9 +55,12 @@ impl LastWords {
                     continue;
                 }
                 // A private key has lines of its own.
-                let begins = text.contains("-----BEGIN") && text.contains("PRIVATE KEY");
-                let text = if begins || in_key {
-                    in_key = !text.contains("-----END");
+                if text.contains("-----BEGIN") && text.contains("PRIVATE KEY") {
+                    left_of_key = Self::KEY;
+                }
+                let text = if left_of_key > 0 {
+                    let ends = text.contains("-----END");
+                    left_of_key = if ends { 0 } else { left_of_key - 1 };
                     String::from("[redacted: private key]")
                 } else {
                     redactor.text(text).into_inner()
