@@ -54,6 +54,13 @@ pub enum BrokerError {
          set_aws_credentials_context with {{\"integration\": \"NAME\"}}"
     )]
     NotSet,
+    /// What was set has been cleared.
+    #[error(
+        "the session's credentials were cleared, by clear_credential_context or after a time \
+         without calls: choose them again with extract_and_set_credentials_from_stack_job or \
+         set_aws_credentials_context; nothing else is used in their place"
+    )]
+    Cleared,
     /// Nothing was set, and the server's environment has nothing either.
     #[error(
         "no AWS credentials in this session, and none in the server's own environment: call \
@@ -81,7 +88,7 @@ pub enum BrokerError {
         /// Whose base credential.
         source_name: String,
         /// What to do.
-        hint: &'static str,
+        hint: String,
     },
     /// A secret reference cannot be read.
     #[error(transparent)]
@@ -176,6 +183,7 @@ impl Broker {
                 };
                 (source, set.region)
             }
+            None if session.has_chosen() => return Err(BrokerError::Cleared),
             None if self.config.session.environment_fallback => {
                 (LeaseSource::Environment, Box::pin(aws::ambient_region()).await)
             }

@@ -53,6 +53,15 @@ impl Failure {
     }
 }
 
+/// Writes a command's answer to stdout. A reader that has read enough is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write as _};
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {

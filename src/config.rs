@@ -169,7 +169,10 @@ impl Config {
             }
             return Self::parse("", Path::new("."), None);
         };
-        let text = read(&path)?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let place = path.display().to_string();
+            ConfigError::new(place, format!("the configuration cannot be read: {error}"))
+        })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         Self::parse(&text, folder, Some(&path))
     }
@@ -192,7 +195,7 @@ impl Config {
             allowed_writes: reader.allowed_writes(file.policy.allow, &scopes)?,
             tool_servers: reader.tool_servers(file.tools)?,
             audit_file: reader.audit_file(file.audit.file)?,
-            limits: file.limits,
+            limits: reader.limits(file.limits, file.session.idle_timeout)?,
             scopes,
         })
     }

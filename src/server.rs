@@ -19,7 +19,7 @@ use rmcp::{
 };
 
 pub use self::stdio::{ServeError, serve};
-use crate::{call::Reply, enforcement::Enforcement};
+use crate::{call::Reply, config::Config, enforcement::Enforcement, name::IntegrationName};
 
 /// What the client's model is told of this server.
 const INSTRUCTIONS: &str = "\
@@ -27,9 +27,25 @@ Works on AWS accounts for you without ever showing you a credential. Start by ch
 credentials this session works with: extract_and_set_credentials_from_stack_job if you have a \
 Planton stack job, else set_aws_credentials_context with {\"integration\": NAME}; with neither, the \
 credentials of the server's own environment are used if there are any. Never ask the user for keys \
-and never repeat one. For a failing ECS service call ecs_diagnose_service first. This session may \
-look and not change: a call that would change something is denied, with the reason. Text such as \
+and never repeat one. For a failing ECS service call ecs_diagnose_service first. Text such as \
 [redacted: …] stands for a secret that was taken out. Call clear_credential_context when done.";
+
+/// What it is told of this configuration.
+fn instructions(config: &Config) -> String {
+    let mut text = String::from(INSTRUCTIONS);
+    let integrations: Vec<&str> = config.integrations.keys().map(IntegrationName::as_str).collect();
+    if !integrations.is_empty() {
+        text.push_str(&format!(" Integrations: {}.", integrations.join(", ")));
+    }
+    let writes: Vec<&str> =
+        config.allowed_writes.iter().map(|write| write.action.as_str()).collect();
+    text.push_str(" A call that would change something is denied, with the reason");
+    match writes.as_slice() {
+        [] => text.push('.'),
+        writes => text.push_str(&format!(", but for these: {}.", writes.join(", "))),
+    }
+    text
+}
 
 /// The handler of one connection.
 #[derive(Clone)]
@@ -47,9 +63,12 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities =
             ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
+        let config = self.enforcement.shared().config();
         let identity = Implementation::new("subrosa", env!("CARGO_PKG_VERSION"))
             .with_title("subrosa: cloud credentials, kept sub rosa");
-        ServerConfig::new(capabilities).with_server_info(identity).with_instructions(INSTRUCTIONS)
+        ServerConfig::new(capabilities)
+            .with_server_info(identity)
+            .with_instructions(instructions(config))
     }
 
     async fn list_tools(

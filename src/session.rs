@@ -78,6 +78,12 @@ impl Session {
         self.context().set_credentials(origin, region);
     }
 
+    /// Whether credentials were ever chosen, also if they have been cleared since. Whoever has
+    /// chosen must not come to work on another account unawares.
+    pub fn has_chosen(&self) -> bool {
+        self.context().has_chosen()
+    }
+
     /// The service that the session works on.
     pub fn service(&self) -> Option<Value> {
         self.context().service()
@@ -167,6 +173,7 @@ mod tests {
         let before = session.credentials().unwrap().generation;
         session.clear();
         assert!(!session.holds_anything());
+        assert!(session.has_chosen());
         session.set_credentials(Origin::Integration("prod".parse().unwrap()), Region::default());
         assert!(session.credentials().unwrap().generation > before);
     }

@@ -73,7 +73,7 @@ fn verify_tells_whether_and_where_it_was_tampered_with() {
     workspace.write("audit.jsonl", &text.replacen("GetService", "SetService", 1));
     let (code, said) = verify();
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("audit.jsonl was tampered with: line 2: record 1 was edited"), "{said}");
+    assert!(said.contains("audit.jsonl is not intact: line 2: record 1 was edited"), "{said}");
     let without: Vec<&str> =
         text.lines().enumerate().filter(|(n, _)| *n != 3).map(|(_, l)| l).collect();
     workspace.write("audit.jsonl", &(without.join("\n") + "\n"));

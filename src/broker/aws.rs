@@ -272,9 +272,13 @@ async fn base(base: &Base, region: &Region) -> Result<Option<Credentials>, Broke
             return Ok(Some(sdk_credentials(&keys)));
         }
     };
+    let profile = match base {
+        Base::Profile(name) => Some(name.clone()),
+        _ => environment::text("AWS_PROFILE"),
+    };
     match found {
         Ok(credentials) => Ok(Some(credentials)),
-        Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
+        Err(CredentialsError::CredentialsNotLoaded(_)) if profile.is_none() => Ok(None),
         // The last of the chain: reached only where nothing before it was configured.
         Err(error) if *base == Base::Environment && is_of_metadata_service(&error) => Ok(None),
         Err(error) => Err(BrokerError::BaseUnavailable {
@@ -283,14 +287,23 @@ async fn base(base: &Base, region: &Region) -> Result<Option<Credentials>, Broke
                 _ => String::from("the server's environment"),
             },
             // The SDK's own words stay out: they may quote a configuration file.
-            hint: match error {
-                CredentialsError::ProviderTimedOut(_) => {
-                    "the provider did not answer in time; log in again, or check the network"
+            hint: match (error, profile) {
+                (CredentialsError::ProviderTimedOut(_), _) => {
+                    "the provider did not answer in time; log in again, or check the network".into()
                 }
-                CredentialsError::InvalidConfiguration(_) => {
+                (
+                    CredentialsError::InvalidConfiguration(_)
+                    | CredentialsError::CredentialsNotLoaded(_),
+                    Some(profile),
+                ) => format!(
+                    "profile `{profile}` is not in the AWS configuration files, or they are not \
+                     valid; check with `aws configure list --profile {profile}`"
+                ),
+                (CredentialsError::InvalidConfiguration(_), None) => {
                     "the AWS configuration files are not valid; check them with `aws configure list`"
+                        .into()
                 }
-                _ => "the provider failed; log in again (`aws sso login`, `aws login`)",
+                _ => "the provider failed; log in again (`aws sso login`, `aws login`)".into(),
             },
         }),
     }
@@ -312,7 +325,8 @@ fn base_unavailable(source: &LeaseSource) -> BrokerError {
     BrokerError::BaseUnavailable {
         source_name: source.to_string(),
         hint: "nothing is configured there; log in on the server's machine (`aws configure`, \
-               `aws sso login`), or set `base` in subrosa.toml",
+               `aws sso login`), or set `base` in subrosa.toml"
+            .into(),
     }
 }
 

@@ -29,8 +29,8 @@ use self::{
     python::Environment,
     verdict::{Evidence, Planted, Verdict},
 };
-use super::{Failure, Start};
-use crate::{audit::verify, ids};
+use super::{Failure, Start, say};
+use crate::{audit::verify, ids, shutdown};
 
 /// What the demo and the tests run: the emulator and a tool server, pinned and hashed.
 pub const REQUIREMENTS: &str = include_str!("demo/requirements.txt");
@@ -61,11 +61,16 @@ impl Demo {
         let began = Instant::now();
         tell("setting up (the first time takes a while) …");
         let python = Environment::ensure("demo", REQUIREMENTS, &tell).map_err(Failure::user)?;
-        let verdict = Start::runtime()?.block_on(self.play(&python, began))?;
+        let verdict = Start::runtime()?.block_on(async {
+            let stop = shutdown::on_signal().map_err(Failure::internal)?;
+            // What was started ends with what is dropped here.
+            let interrupted = || Failure::user("interrupted; all that was started has been ended");
+            stop.run_until_cancelled(self.play(&python, began)).await.ok_or_else(interrupted)?
+        })?;
         if self.json {
-            verdict.print_json().map_err(Failure::internal)?;
+            say(&verdict.json().map_err(Failure::internal)?)?;
         } else {
-            verdict.print();
+            say(&verdict.to_string())?;
         }
         match verdict.problems().as_slice() {
             [] => Ok(()),

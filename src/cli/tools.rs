@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Failure, Start};
+use super::{Failure, Start, say};
 use crate::{enforcement::Enforcement, name::ServerName, session::Session};
 
 #[derive(Debug, Subcommand)]
@@ -36,7 +36,6 @@ impl Tools {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 fn list(start: &Start) -> Result<(), Failure> {
     let shared = start.shared()?;
     let servers = shared.servers();
@@ -47,9 +46,9 @@ fn list(start: &Start) -> Result<(), Failure> {
             Some(tools) => format!("{} tools", tools.len()),
             None => String::from("tools not recorded"),
         };
-        println!("{name}: {}\n    {} ({tools})", manifest.description(), manifest.command());
+        say(&format!("{name}: {}\n    {} ({tools})", manifest.description(), manifest.command()))?;
         let (hosts, folders) = manifest.sandbox();
-        println!("    needs hosts {hosts:?} and folders {folders:?}");
+        say(&format!("    needs hosts {hosts:?} and folders {folders:?}"))?;
     }
     Ok(())
 }
@@ -74,9 +73,5 @@ fn record(start: &Start, server: &ServerName, mut out: PathBuf) -> Result<(), Fa
     out.push(format!("{server}.tools.json"));
     std::fs::write(&out, text)
         .map_err(|error| Failure::user(format!("failed to write {}: {error}", out.display())))?;
-    #[expect(clippy::print_stdout, reason = "the command's answer")]
-    {
-        println!("{}: {} tools", out.display(), tools.len());
-    }
-    Ok(())
+    say(&format!("{}: {} tools", out.display(), tools.len()))
 }

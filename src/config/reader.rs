@@ -34,6 +34,9 @@ const READ_ONLY_POLICY: &str = include_str!("read-only.json");
 const LEASE_DURATIONS: std::ops::RangeInclusive<Duration> =
     Duration::from_mins(15)..=Duration::from_hours(1);
 
+/// So many characters AWS takes of a session policy (API reference, AssumeRole).
+const SESSION_POLICY: usize = 2048;
+
 /// Turns the file's parts into what they mean.
 pub(super) struct Reader<'a> {
     pub(super) place: String,
@@ -52,6 +55,11 @@ impl Reader<'_> {
         let built_in = Scope::new(READ_ONLY_POLICY);
         let mut known = BTreeMap::from([(ScopeName::read_only(), built_in)]);
         for (name, scope) in scopes {
+            if name == ScopeName::read_only() {
+                return Err(self.error(format!(
+                    "scopes.{name}: `{name}` is built in and stays as it is: give yours another name"
+                )));
+            }
             let path = self.folder.join(&scope.session_policy);
             let policy = read(&path)?;
             let policy: serde_json::Value = serde_json::from_str(&policy).map_err(|error| {
@@ -60,10 +68,44 @@ impl Reader<'_> {
                     format!("not a JSON document: {error}"),
                 )
             })?;
-            // Minified: AWS counts characters, 2,048 of them (API reference, AssumeRole).
-            known.insert(name, Scope::new(policy.to_string()));
+            let wrong =
+                |message: String| Err(ConfigError::new(path.display().to_string(), message));
+            if policy.get("Statement").is_none() {
+                return wrong("not an IAM policy: it has no `Statement`".into());
+            }
+            // Minified, because AWS counts characters (API reference, AssumeRole).
+            let policy = policy.to_string();
+            if policy.chars().count() > SESSION_POLICY {
+                return wrong(format!(
+                    "has {} characters without white space, and AWS takes {SESSION_POLICY} of a \
+                     session policy",
+                    policy.chars().count()
+                ));
+            }
+            known.insert(name, Scope::new(policy));
         }
         Ok(known)
+    }
+
+    /// Numbers and times with which nothing would work.
+    pub(super) fn limits(
+        &self,
+        limits: file::Limits,
+        idle: Duration,
+    ) -> Result<file::Limits, ConfigError> {
+        let second = Duration::from_secs(1);
+        for (key, good, least) in [
+            ("limits.request_bytes", limits.request_bytes >= 4096, "4096"),
+            ("limits.reply_bytes", limits.reply_bytes >= 4096, "4096"),
+            ("limits.calls", limits.calls >= 1, "1"),
+            ("limits.native_timeout", limits.native_timeout >= second, "\"1s\""),
+            ("session.idle_timeout", idle >= second, "\"1s\""),
+        ] {
+            if !good {
+                return Err(self.error(format!("{key}: must be at least {least}")));
+            }
+        }
+        Ok(limits)
     }
 
     fn known_scope(

@@ -104,7 +104,7 @@ impl Place<'_> {
             // Without a quote a space must follow: `secretsmanager:GetSecretValue` is an action.
             b':' => {
                 let value = self.text.skip_space(sign + 1);
-                if value == sign + 1 && !self.says_password() {
+                if !self.says_password() && (value == sign + 1 || self.is_prose(value)) {
                     return None;
                 }
                 value
@@ -112,6 +112,18 @@ impl Place<'_> {
             _ => return None,
         };
         self.value_at(value)
+    }
+
+    /// Whether a sentence goes on here, as in `ExpiredToken: The security token …`: a plain word, or
+    /// a short number, with another behind it on the same line.
+    fn is_prose(&self, at: usize) -> bool {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let count = |is: fn(&u8) -> bool| rest.iter().take(16).take_while(|b| is(b)).count();
+        let (letters, digits) = (count(u8::is_ascii_alphabetic), count(u8::is_ascii_digit));
+        let is_word = (1..=14).contains(&letters) || (1..=3).contains(&digits);
+        let behind = rest.get(letters.max(digits)..).unwrap_or_default();
+        let goes_on = |bytes: &[u8]| matches!(bytes, [b' ' | b'\'', next, ..] if next.is_ascii_alphanumeric());
+        is_word && goes_on(behind)
     }
 
     /// `--password value`, and `"--password", "value"` in a list.
@@ -206,6 +218,8 @@ mod tests {
             "AUTH_TOKEN=s3cr3t",
             "DB_PASS=s3cr3t",
             "password:s3cr3t",
+            "password: s3cr3t and more",
+            "token: s3cr3t and more",
             r#"{"OutputKey": "DBPassword", "OutputValue": "s3cr3t"}"#,
             r#"{"OptionName": "DB_PASSWORD", "Value": "s3cr3t"}"#,
             r#"{"value": "s3cr3t", "type": "String", "n": 3, "name": "DB_PASSWORD"}"#,
@@ -239,6 +253,15 @@ mod tests {
             "Name: DB_PASSWORD\nOther: x\n",
             r#"{"password": "[redacted: secret value]", "token": "****"}"#,
             r#"{"checks_passed": "12 of 12", "bypass": "x"}"#,
+            "AWS could not be reached for sts:GetFederationToken: check the network",
+            "ExpiredTokenException: The provided token has expired",
+            "InvalidIdentityToken: Couldn't retrieve verification key",
+            "calling GetAuthorizationToken: 403 Forbidden",
+            "secret: not found",
+            "token=expired",
+            "password: ${DB_PASSWORD}",
+            r#"{"name":"MAX_TOKENS","value":"4096"}"#,
+            "SECRET_ROTATION_DAYS=30 TOKENIZER=bpe-large-v2",
             "failed to fetch secret arn:aws:secretsmanager:us-east-1:1:secret:x",
             r#"{"maxTokens": 4096, "tokensUsed":123456789, "PasswordReusePrevention": 24}"#,
         ] {

@@ -36,7 +36,18 @@ pub(super) const WORDS: [&str; 31] = [
 ];
 
 /// Names that hold such a word and no secret: they end in one of these, whatever the case.
-const HARMLESS: [&str; 39] = [
+const HARMLESS: [&str; 50] = [
+    "days",
+    "hours",
+    "minutes",
+    "seconds",
+    "size",
+    "limit",
+    "tokenizer",
+    "maxtokens",
+    "mintokens",
+    "totaltokens",
+    "usedtokens",
     "passed",
     "arn",
     "id",
@@ -134,7 +145,24 @@ pub(super) fn promises(name: &[u8]) -> bool {
 /// name of where the secret is kept, and not blotted out already.
 pub(super) fn holds_a_secret(value: &[u8]) -> bool {
     let trimmed = value.trim_ascii();
-    !matches!(trimmed, b"" | b"null" | b"none" | b"None" | b"true" | b"false")
+    const WORDS: [&[u8]; 12] = [
+        b"",
+        b"null",
+        b"none",
+        b"true",
+        b"false",
+        b"expired",
+        b"invalid",
+        b"missing",
+        b"required",
+        b"undefined",
+        b"nil",
+        b"empty",
+    ];
+    // `${DB_PASSWORD}` and `{{password}}` say where the secret is, not what.
+    let refers = [&b"${"[..], b"$(", b"{{"].iter().any(|start| trimmed.starts_with(start));
+    !WORDS.iter().any(|word| trimmed.eq_ignore_ascii_case(word))
+        && !refers
         && !trimmed.starts_with(b"arn:aws")
         && !trimmed.starts_with(b"[redacted")
         && !trimmed.starts_with(b"[REDACTED")

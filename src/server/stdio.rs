@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use rmcp::{
     RoleServer, ServiceExt as _,
-    model::{ClientJsonRpcMessage, ErrorData, ServerJsonRpcMessage},
+    model::{CallToolRequestParams, ClientJsonRpcMessage, ErrorData, ServerJsonRpcMessage},
     service::ServerInitializeError,
     transport::Transport,
 };
@@ -180,6 +180,14 @@ impl Transport<RoleServer> for Stdio {
             if self.lane.take(&message) {
                 self.began = true;
                 continue;
+            }
+            if let (Some("tools/call"), Some(id)) = (message.method.as_deref(), message.id) {
+                let params = message.params.map_or("{}", serde_json::value::RawValue::get);
+                if serde_json::from_str::<CallToolRequestParams>(params).is_err() {
+                    let words = "tools/call needs `name`, a string; `arguments` is an object";
+                    self.complain(Some(id.get()), &ErrorData::invalid_params(words, None));
+                    continue;
+                }
             }
             match serde_json::from_slice::<ClientJsonRpcMessage>(&line) {
                 Ok(request @ ClientJsonRpcMessage::Request(_)) => {

@@ -51,6 +51,10 @@ impl CredentialContext {
         self.credentials.clone()
     }
 
+    pub(super) fn has_chosen(&self) -> bool {
+        self.generation > 0
+    }
+
     pub(super) fn set_credentials(&mut self, origin: Origin, region: Region) {
         self.generation += 1;
         self.credentials = Some(CredentialSet { origin, region, generation: self.generation });

@@ -88,8 +88,9 @@ pub enum ToolServerError {
     Cleared(#[from] ContextCleared),
     /// It did not answer in time.
     #[error(
-        "tool server `{server}` did not answer `{tool}` within {}; it was ended, and the next call \
-         gets a new one",
+        "tool server `{server}` did not answer `{tool}` within {}, the `timeout` of its manifest; \
+         whether the call was carried out is not known; it was ended, and the next call gets a new \
+         one",
         humantime::format_duration(*after)
     )]
     TimedOut {

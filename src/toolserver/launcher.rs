@@ -27,10 +27,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// The program is not there.
-    #[error(
-        "tool server `{server}` cannot be started: `{command}` was not found on the PATH of \
-         subrosa; {hint}"
-    )]
+    #[error("tool server `{server}` cannot be started: `{command}` {hint}")]
     NotFound {
         /// The tool server.
         server: ServerName,
@@ -40,10 +37,15 @@ pub enum LaunchError {
         hint: String,
     },
     /// Something else is in the way.
-    #[error("tool server `{server}` cannot be started: {error}")]
+    #[error(
+        "tool server `{server}` cannot be started: `{command}`: {error}; it must be a program that \
+         may be executed"
+    )]
     Io {
         /// The tool server.
         server: ServerName,
+        /// The program.
+        command: String,
         /// What.
         error: io::Error,
     },
@@ -72,7 +74,11 @@ impl Launcher<'_> {
         may_write: bool,
         lease: Option<&Arc<Lease>>,
     ) -> Result<Launched, LaunchError> {
-        let failed = |error| LaunchError::Io { server: manifest.name.clone(), error };
+        let failed = |error| LaunchError::Io {
+            server: manifest.name.clone(),
+            command: manifest.command().to_owned(),
+            error,
+        };
         let program = find(manifest)?;
         let home = TempDir::with_prefix("subrosa-").map_err(failed)?;
         let mut environment = plain_environment(manifest, may_write, home.path());
@@ -198,9 +204,15 @@ fn find(manifest: &Manifest) -> Result<PathBuf, LaunchError> {
     found.ok_or_else(|| LaunchError::NotFound {
         server: manifest.name.clone(),
         command: manifest.command().to_owned(),
-        hint: match manifest.install() {
-            Some(install) => install.to_owned(),
-            None => String::from("install it, or name it in tools.override with its full path"),
+        hint: match (command.is_absolute(), manifest.install()) {
+            (true, _) => String::from("does not exist: correct `command` in its manifest"),
+            (false, Some(install)) => {
+                format!("was not found on the PATH of subrosa; {install}")
+            }
+            (false, None) => String::from(
+                "was not found on the PATH of subrosa; install it, or give its full path in \
+                 tools.override",
+            ),
         },
     })
 }

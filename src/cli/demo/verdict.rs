@@ -1,6 +1,6 @@
 //! What the demo shows in the end.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose};
 use serde::Serialize;
@@ -189,42 +189,46 @@ impl Verdict {
         problems
     }
 
-    #[expect(clippy::print_stdout, reason = "the command's answer")]
-    pub(super) fn print_json(&self) -> serde_json::Result<()> {
-        println!("{}", serde_json::to_string_pretty(self)?);
-        Ok(())
+    pub(super) fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
     }
+}
 
-    #[expect(clippy::print_stdout, reason = "the command's answer")]
-    pub(super) fn print(&self) {
+/// For people.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for call in &self.transcript {
-            println!("\n── {}", call.step);
-            println!("→ {} {}", call.tool, call.arguments);
+            writeln!(f, "\n── {}", call.step)?;
+            writeln!(f, "→ {} {}", call.tool, call.arguments)?;
             let mark = if call.failed() { "✗" } else { "←" };
-            println!("{mark} {} ({} ms)", call.text().replace('\n', "\n  "), call.took_ms);
+            writeln!(f, "{mark} {} ({} ms)", call.text().replace('\n', "\n  "), call.took_ms)?;
         }
         let yes = |yes| if yes { "yes" } else { "no" };
-        println!("\n{}", "─".repeat(96));
-        println!("root cause      {}", self.root_cause.as_deref().unwrap_or("NOT FOUND"));
-        println!("write           {}", if self.write_denied { "denied" } else { "NOT DENIED" });
-        println!("calls           {} ({} s in all)", self.calls, self.seconds.round());
-        println!("leases issued   {}", self.leases);
-        println!("audit           {}", self.audit);
-        println!(
-            "\n{:<44} {:<14} {:<14} log and audit",
-            "planted secret", "seen by the", "seen by the"
-        );
-        println!("{:<44} {:<14} {:<14}", "", "child", "model");
+        writeln!(f, "\n{}", "─".repeat(96))?;
+        writeln!(f, "root cause      {}", self.root_cause.as_deref().unwrap_or("NOT FOUND"))?;
+        writeln!(f, "write           {}", if self.write_denied { "denied" } else { "NOT DENIED" })?;
+        writeln!(
+            f,
+            "calls           {} (the whole demo took {} s)",
+            self.calls,
+            self.seconds.round()
+        )?;
+        writeln!(f, "leases issued   {}", self.leases)?;
+        writeln!(f, "audit           {}", self.audit)?;
+        let (secret, seen) = ("planted secret", "seen by the");
+        writeln!(f, "\n{secret:<44} {seen:<14} {seen:<14} log and audit")?;
+        writeln!(f, "{:<44} {:<14} {:<14}", "", "child", "model")?;
         for sighting in &self.secrets {
-            println!(
+            writeln!(
+                f,
                 "{:<44} {:<14} {:<14} {}{}",
                 sighting.secret,
                 yes(sighting.seen_by_child),
                 yes(sighting.seen_by_model),
                 yes(sighting.in_log || sighting.in_audit),
                 if sighting.as_it_should_be { "" } else { "   ← WRONG" },
-            );
+            )?;
         }
-        println!("{}", "─".repeat(96));
+        f.write_str(&"─".repeat(96))
     }
 }

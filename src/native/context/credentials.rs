@@ -104,22 +104,31 @@ fn integration(config: &Config, name: &str) -> Result<(IntegrationName, Region),
     match found {
         Some((name, integration)) => Ok((name.clone(), integration.region.clone())),
         None => {
-            let names: Vec<&str> =
-                config.integrations.keys().map(IntegrationName::as_str).collect();
-            let known = match names.as_slice() {
-                [] => String::from("none is configured in subrosa.toml"),
-                names => format!("configured are: {}", names.join(", ")),
-            };
+            let known = configured(config);
             Err(refused(format!("Integration '{name}' is not authorized for this task; {known}")))
         }
+    }
+}
+
+fn configured(config: &Config) -> String {
+    let names: Vec<&str> = config.integrations.keys().map(IntegrationName::as_str).collect();
+    match names.as_slice() {
+        [] => String::from(
+            "no integration is configured: the operator can add [integrations.NAME] to subrosa.toml",
+        ),
+        names => format!("configured integrations: {}", names.join(", ")),
     }
 }
 
 /// Keys from the conversation, and what the user should know of that.
 fn literal(work: &ContextWork<'_>, given: Credentials) -> Result<(LiteralKeys, String), RawReply> {
     let missing = |field: &str| refused(format!("Missing required field '{field}'"));
-    let access_key_id =
-        given.access_key_id.filter(|id| !id.is_empty()).ok_or_else(|| missing("access_key_id"))?;
+    let access_key_id = given.access_key_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+        refused(format!(
+            "Missing required field 'access_key_id', or better {{\"integration\": \"NAME\"}}; {}",
+            configured(work.config)
+        ))
+    })?;
     let secret_access_key = given
         .secret_access_key
         .filter(|secret| !secret.is_empty())
@@ -181,7 +190,7 @@ pub(super) fn get(
             facts.verified = Some(true);
         }
         // Callers look for the word "error" to learn whether anything is set.
-        Some(Err(BrokerError::NotSet | BrokerError::NoneFound)) | None => {
+        Some(Err(BrokerError::NotSet | BrokerError::Cleared | BrokerError::NoneFound)) | None => {
             return RawReply::data(
                 &json!({"error": "No AWS credentials found in session context"}),
             );
