@@ -197,12 +197,6 @@ impl RawReply {
         Self(Reply::Error(json))
     }
 
-    /// Text and the same as structured content.
-    pub fn structured(text: impl Into<String>, content: &impl Serialize) -> Self {
-        let content = serde_json::to_value(content).unwrap_or_else(|_| json!({}));
-        Self::result(vec![text.into()], Some(content), false)
-    }
-
     /// Structured content, with its JSON as text for clients that show only that.
     pub fn data(content: &impl Serialize) -> Self {
         let content = serde_json::to_value(content).unwrap_or_else(|_| json!({}));

@@ -77,6 +77,9 @@ pub enum DiscoveryError {
     /// The audit log cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Our own code broke.
+    #[error(transparent)]
+    Defect(#[from] Defect),
 }
 
 impl Enforcement {
@@ -130,9 +133,10 @@ impl Enforcement {
         // To clear the session is the way out when too many calls hang; and it must not stop half
         // way, as it would with the epoch that it ends.
         let clears = matches!(target, Target::Native(NativeTool::Clear));
-        let limit = if clears { usize::MAX } else { self.shared.config.limits.calls };
+        let limit = (!clears).then_some(self.shared.config.limits.calls);
         let Some(_under_way) = self.session.begin_call(limit) else {
-            let many = format!("{limit} calls of this session are under way: wait for some to end");
+            let many = "as many calls of this session are under way as limits.calls allows: wait \
+                        for some to end";
             return Some(error(&epoch.redactor, many));
         };
         let permitted = match self.decide(tool_call(&self.session, &target, arguments, epoch)) {
@@ -212,10 +216,18 @@ impl Enforcement {
         let tool = ToolName::Served { server: name.clone(), tool: "tools/list".into() };
         let mut call = ToolCall::new(Arc::clone(&self.session), tool, Arguments::default(), action);
         call.looks_with = manifest.looks_with();
+        let _under_way = self.session.begin_call(None);
         let permitted = self.decide(call)?.map_err(DiscoveryError::Denied)?;
         let began = Instant::now();
-        let discovered = timeout(DISCOVERY, self.learn_tools(manifest, &permitted, &epoch)).await;
-        let discovered = discovered.unwrap_or(Err(DiscoveryError::TooSlow));
+        let learned = timeout(DISCOVERY, self.learn_tools(manifest, &permitted, &epoch));
+        let discovered = tokio::select! {
+            biased;
+            () = epoch.over() => Err(ToolServerError::from(ContextCleared).into()),
+            learned = caught(learned) => match learned {
+                Ok(learned) => learned.unwrap_or(Err(DiscoveryError::TooSlow)),
+                Err(defect) => Err(defect.into()),
+            },
+        };
         let outcome = match &discovered {
             Ok(()) => Outcome::Answered,
             Err(DiscoveryError::TooSlow) => Outcome::TimedOut,
@@ -360,7 +372,7 @@ fn tool_call(
 #[error(
     "internal error: this call hit a defect of subrosa; its log says where. The session goes on."
 )]
-struct Defect;
+pub struct Defect;
 
 async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Defect> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|_| Defect)

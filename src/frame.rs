@@ -81,9 +81,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// What followed the last line end, once all has been read.
+    /// What followed the last line end, once all has been read; nothing of a line over the limit.
     pub fn rest(&self) -> &[u8] {
-        &self.buffer
+        if self.discarding.is_some() { &[] } else { &self.buffer }
     }
 
     fn take_line(&mut self) -> Option<Frame> {
@@ -386,6 +386,15 @@ mod tests {
         let nested = format!(r#"{{"params":{{"x":"{long}","id":1}}}}"#);
         let told = format!("{} None", nested.len());
         assert_eq!(frames(format!("{nested}\n").as_bytes(), 1000).await, [told]);
+    }
+
+    #[tokio::test]
+    async fn the_rest_is_told_unless_its_line_was_too_long() {
+        for (text, rest) in [("a\nb", "b"), ("a\n", ""), ("a\nbbbbbbbbbbbbbbbb", "")] {
+            let mut reader = FrameReader::new(text.as_bytes(), 8);
+            while reader.next().await.unwrap().is_some() {}
+            assert_eq!(reader.rest(), rest.as_bytes(), "{text}");
+        }
     }
 
     #[test]

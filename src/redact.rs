@@ -73,6 +73,8 @@ struct Edit {
     label: &'static str,
     /// Whether it is a JSON number, which what stands in its place is not.
     unquoted: bool,
+    /// Whether what stands there is a secret by the structure around it, wherever it comes again.
+    lasting: bool,
 }
 
 /// So many secrets that were found by their names are looked for without them.
@@ -128,7 +130,7 @@ impl Redactor {
     /// One that knows of the secrets of `other` those that end by themselves, and not yet: leases,
     /// which AWS accepts to their end, whoever has cleared what.
     pub fn after(other: &Self) -> Self {
-        let exact = other.exact.read().unwrap_or_else(PoisonError::into_inner).that_end();
+        let exact = other.exact.read().unwrap_or_else(PoisonError::into_inner).that_live_on();
         Self { exact: RwLock::new(Arc::new(exact)) }
     }
 
@@ -175,7 +177,13 @@ impl Redactor {
     fn clean(&self, text: &[u8], kind: Kind) -> (Option<Bytes>, usize) {
         let exact = Arc::clone(&self.exact.read().unwrap_or_else(PoisonError::into_inner));
         let mut values = Vec::new();
-        let edits = merged(edits(&exact, text, kind, &mut values));
+        let mut edits = edits(&exact, text, kind, &mut values);
+        if kind == Kind::Json {
+            for edit in &mut edits {
+                edit.range = view::whole_escapes(text, &edit.range);
+            }
+        }
+        let edits = merged(edits);
         self.learn_values(&values);
         if edits.is_empty() {
             return (None, 0);
@@ -226,6 +234,7 @@ fn edits(
             label: edit.label,
             // A quote would need as many escapes as the level is deep.
             unquoted: false,
+            lasting: edit.lasting,
         }));
     }
     edits
@@ -236,7 +245,7 @@ fn named(edits: &[Edit], text: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>
     let mut end = 0;
     edits
         .iter()
-        .filter(|edit| edit.label == keys::LABEL)
+        .filter(|edit| edit.lasting)
         // Of values that overlap only the first, which holds the others.
         .filter(move |edit| std::mem::replace(&mut end, edit.range.end) != edit.range.end)
         .filter_map(|edit| text.get(edit.range.clone()))
@@ -382,6 +391,11 @@ mod tests {
             "--password '",
             "{'name': 'password', 'value': 'abc",
             "password: ",
+            "<password>",
+            "password:'\n\"",
+            "-----BEGIN PRIVATE KEY----- (!)\n\tResourceInitializationError: x",
+            "-----BEGIN PRIVATE KEY----- (!)\n0123456789abcdef0123456789abcdef\n",
+            "java: \"-----BEGIN PRIVATE KEY-----\\n\" +\n\"0123456789abcdef0123456789abcdef\\n\" +",
         ] {
             for value in [
                 json!({"content": [{"text": text}, {"text": "it's 'fine'"}], "isError": false}),
@@ -482,11 +496,66 @@ mod tests {
         }
 
         #[test]
-        fn whatever_comes_stays_json(text in "\\PC{0,80}", key in "[a-z\"\\\\=: ]{0,12}") {
-            let value = json!({"x": format!("password{key}{text}"), "token": text, "name": "secret", "value": text});
-            reply(&redactor(&[KEY]), &json!({"content": [{"text": value.to_string()}], "s": value}));
+        fn whatever_comes_stays_json(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..40),
+            text in "\\PC{0,20}", deep in 0_usize..3,
+        ) {
+            let text = pieces.concat() + &text;
+            let mut value = json!({"password": text, "name": "token", "x": [text], "token": [text], "value": text});
+            for _ in 0..deep {
+                value = json!({"text": value.to_string(), "name": text});
+            }
+            let clean = reply(&redactor(&[KEY]), &json!({"content": [{"text": text}, value], "isError": false}));
+            prop_assert!(!clean.contains("withheld"), "{}", clean);
+            let clean: Value = serde_json::from_str(&clean).unwrap();
+            prop_assert_eq!(&clean["isError"], &json!(false));
+            prop_assert_eq!(clean["content"].as_array().unwrap().len(), 2);
         }
     }
+
+    /// What could lead a careless reader of a JSON text astray.
+    const PIECES: [&str; 40] = [
+        "password",
+        "token",
+        "name",
+        "value",
+        "\"",
+        "'",
+        "\\n",
+        "\\u0041",
+        "\\u0022",
+        "Bearer ",
+        "\\\\",
+        "': '",
+        "\": \"",
+        "\", \"",
+        "--password",
+        ":",
+        "=",
+        ",",
+        " ",
+        "\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\\",
+        "\\\"",
+        "<password>",
+        "<",
+        ">",
+        "- ",
+        "abc",
+        "12345678",
+        "é",
+        "://a:b@",
+        "\u{0}",
+        ";",
+        "&",
+        "-----BEGIN PRIVATE KEY-----",
+        "0123456789abcdef0123456789abcdef",
+        KEY,
+    ];
 
     /// Every string of a reply with all its escapes undone.
     fn undone(json: &str) -> String {

@@ -36,6 +36,12 @@ impl Secret {
         self.0.expose_secret()
     }
 
+    /// Its length, in bytes.
+    #[expect(clippy::disallowed_methods, reason = "tells only how long it is")]
+    pub fn len(&self) -> usize {
+        self.expose_secret().len()
+    }
+
     /// Whether there is any text.
     #[expect(clippy::disallowed_methods, reason = "tells only whether it is empty")]
     pub fn is_empty(&self) -> bool {

@@ -35,14 +35,14 @@ fn instructions(config: &Config) -> String {
     let mut text = String::from(INSTRUCTIONS);
     let integrations: Vec<&str> = config.integrations.keys().map(IntegrationName::as_str).collect();
     if !integrations.is_empty() {
-        text.push_str(&format!(" Integrations: {}.", integrations.join(", ")));
+        text.extend([" Integrations: ", &integrations.join(", "), "."]);
     }
     let writes: Vec<&str> =
         config.allowed_writes.iter().map(|write| write.action.as_str()).collect();
     text.push_str(" A call that would change something is denied, with the reason");
     match writes.as_slice() {
         [] => text.push('.'),
-        writes => text.push_str(&format!(", but for these: {}.", writes.join(", "))),
+        writes => text.extend([", but for these: ", &writes.join(", "), "."]),
     }
     text
 }

@@ -106,11 +106,12 @@ impl Session {
     }
 
     /// Counts a call as under way for as long as the guard lives; `None` if there are `limit`
-    /// already.
-    pub fn begin_call(&self, limit: usize) -> Option<CallGuard<'_>> {
+    /// already, where there is one.
+    pub fn begin_call(&self, limit: Option<usize>) -> Option<CallGuard<'_>> {
         let mut last = self.last_call();
         *last = Instant::now();
-        (self.calls.len() < limit)
+        limit
+            .is_none_or(|limit| self.calls.len() < limit)
             .then(|| CallGuard { session: self, _under_way: self.calls.token() })
     }
 
@@ -181,8 +182,8 @@ mod tests {
     #[test]
     fn a_session_is_not_idle_while_a_call_is_under_way() {
         let session = session();
-        let call = session.begin_call(1).unwrap();
-        assert!(session.begin_call(1).is_none(), "one is enough");
+        let call = session.begin_call(Some(1)).unwrap();
+        assert!(session.begin_call(Some(1)).is_none(), "one is enough");
         assert_eq!(session.idle_for(), Duration::ZERO);
         drop(call);
         std::thread::sleep(Duration::from_millis(2));

@@ -24,7 +24,8 @@ fn every_example_of_the_readme_loads() {
     for example in examples {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("policies")).unwrap();
-        fs::write(folder.path().join("policies/ecs-operator.json"), "{}").unwrap();
+        fs::write(folder.path().join("policies/ecs-operator.json"), r#"{"Statement": []}"#)
+            .unwrap();
         fs::create_dir(folder.path().join("my-tools")).unwrap();
         let manifest = "description = \"mine\"\ncommand = \"mine\"\n";
         fs::write(folder.path().join("my-tools/mine.toml"), manifest).unwrap();
@@ -55,6 +56,11 @@ fn a_mistake_ends_with_code_2_and_its_place() {
             "subrosa.toml:3:1: unknown field `regoin`",
         ),
         ("[tools]\nenable = [\"esc\"]", "did you mean `ecs`?"),
+        ("[scopes.read-only]\nsession_policy = \"long.json\"", "is built in"),
+        ("[scopes.x]\nsession_policy = \"long.json\"", "AWS takes 2048 of a session policy"),
+        ("[scopes.x]\nsession_policy = \"empty.json\"", "it has no `Statement`"),
+        ("[limits]\ncalls = 0", "limits.calls: must be at least 1"),
+        ("[session]\nidle_timeout = \"0s\"", "session.idle_timeout: must be at least \"1s\""),
         ("[scopes.x]\nsession_policy = \"nowhere.json\"", "nowhere.json"),
         ("nonsense", "subrosa.toml:1:"),
         (
@@ -64,6 +70,9 @@ fn a_mistake_ends_with_code_2_and_its_place() {
     ] {
         let workspace = Workspace::new(config);
         workspace.write("mine/mine.toml", "comand = \"x\"\n");
+        workspace.write("empty.json", "{}");
+        let long = json!({"Statement": [{"Effect": "Allow", "Action": "a".repeat(2500)}]});
+        workspace.write("long.json", &long.to_string());
         let output = workspace.subrosa(&["serve", "--config", "subrosa.toml"]).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{error}");
@@ -73,6 +82,8 @@ fn a_mistake_ends_with_code_2_and_its_place() {
     let workspace = Workspace::new("");
     let output = workspace.subrosa(&["serve", "--config", "missing.toml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("missing.toml: the configuration cannot be read"), "{error}");
     let output = workspace.subrosa(&["sreve"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }

@@ -28,6 +28,30 @@ fn goes_on(agent: &mut Agent) {
 }
 
 #[test]
+fn a_profile_that_does_not_exist_is_named() {
+    let workspace = Workspace::new("[tools]\nenable = []").with("AWS_PROFILE", "opps");
+    workspace.write(
+        "home/.aws/credentials",
+        "[default]\naws_access_key_id = A\naws_secret_access_key = B\n",
+    );
+    let mut agent = workspace.serve();
+    let said = agent.refused("ecs_list_clusters", json!({}));
+    assert!(said.contains("profile `opps` is not in the AWS configuration files"), "{said}");
+}
+
+#[test]
+fn a_call_without_a_name_is_told_so() {
+    let workspace = Workspace::new("[tools]\nenable = []");
+    let mut agent = workspace.serve();
+    for params in [json!({}), json!({"name": 1}), json!({"name": "x", "arguments": []})] {
+        let id = agent.begin("tools/call", params);
+        let answer = agent.answer(id);
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("needs `name`"), "{answer}");
+    }
+}
+
+#[test]
 fn lines_that_are_no_requests() {
     for era in [Era::Legacy, Era::Modern] {
         let workspace = workspace();

@@ -143,6 +143,26 @@ fn after_idleness() {
 }
 
 #[test]
+fn a_session_that_has_chosen_does_not_fall_back_on_the_environment() {
+    let keys = emulator::user("fall-back", &["sts:*", "ecs:*"]);
+    let workspace = Workspace::emulated("", &keys);
+    let mut agent = workspace.serve();
+    // It may, before it has chosen.
+    agent.done("ecs_list_clusters", json!({}));
+    agent.done("clear_credential_context", json!({}));
+    agent.done("ecs_list_clusters", json!({}));
+    let given =
+        json!({"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key});
+    agent.done("set_aws_credentials_context", json!({"credentials_json": given.to_string()}));
+    agent.done("ecs_list_clusters", json!({}));
+    agent.done("clear_credential_context", json!({}));
+    let said = agent.refused("ecs_list_clusters", json!({}));
+    assert!(said.contains("were cleared") && said.contains("choose them again"), "{said}");
+    let shown = agent.done("get_aws_credentials_context", json!({}));
+    assert!(shown.data()["error"].is_string(), "{}", shown.text());
+}
+
+#[test]
 fn after_idleness_leases_of_the_environment_end_too() {
     let keys = emulator::user("idle", &["sts:*", "ecs:*"]);
     let manifest = "[credentials]\nprovider = \"aws\"\ndelivery = \"environment\"\n";

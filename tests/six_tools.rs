@@ -97,6 +97,8 @@ fn what_cannot_be_set_is_told_in_the_words_of_old() {
     };
     let without_id = json!({"secret_access_key": "x"});
     assert_eq!(said(&without_id), "Error: Missing required field 'access_key_id'");
+    let neither = said(&json!({"integraton": "prod"}));
+    assert!(neither.contains("Neither {\"integration\"") && neither.contains("prod"), "{neither}");
     let without_secret = json!({"access_key_id": "AKIA_TEST"});
     assert_eq!(said(&without_secret), "Error: Missing required field 'secret_access_key'");
     let strange = json!({"access_key_id": "A", "secret_access_key": "s", "region": "../evil"});

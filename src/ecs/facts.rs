@@ -43,7 +43,12 @@ pub(super) async fn gather(ecs: &Ecs, cluster: &str, name: &str) -> Result<Facts
     let service = service?;
     let mut gaps = Vec::new();
     let mut tasks = |tasks: Result<super::TaskList, EcsError>, what: &str| match tasks {
-        Ok(list) => list.tasks,
+        Ok(list) => {
+            if list.truncated {
+                gaps.push(format!("there are more {what} than were looked at"));
+            }
+            list.tasks
+        }
         Err(error) => {
             gaps.push(format!("{what} could not be read: {}", error.words()));
             Vec::new()
@@ -96,8 +101,10 @@ async fn read_logs(ecs: &Ecs, facts: &mut Facts) {
             // A container that never started has no stream.
             Err(failure) if failure.code() == Some("ResourceNotFoundException") => {}
             Err(failure) => {
-                facts.gaps.push(format!("log lines could not be read: {}", failure.words()));
-                return;
+                let gap = format!("log lines could not be read: {}", failure.words());
+                if !facts.gaps.contains(&gap) {
+                    facts.gaps.push(gap);
+                }
             }
         }
     }

@@ -67,13 +67,13 @@ impl<'a> Cursor<'a> {
         let (mut depth, mut string, mut escaped) = (0_usize, None, false);
         for (offset, byte) in self.bytes.get(at..)?.iter().take(NESTED).enumerate() {
             match (string, byte) {
+                (_, &BARRIER) => return None,
                 _ if escaped => escaped = false,
                 (Some(_), b'\\') => escaped = true,
                 (Some(quote), byte) if *byte == quote => string = None,
                 (None, b'"' | b'\'') => string = Some(*byte),
                 (None, b'{' | b'[') => depth += 1,
                 (None, b'}' | b']') => depth -= 1,
-                (None, &BARRIER) => return None,
                 _ => {}
             }
             if depth == 0 {
@@ -112,9 +112,15 @@ impl<'a> Cursor<'a> {
     /// What stands in a string that was cut off: all up to the end of what holds it.
     pub(super) fn unfinished_string(&self, at: usize, quote: u8) -> Option<Range<usize>> {
         let rest = self.bytes.get(at + 1..)?;
-        let ends = |b: &u8| self.ends_what_holds(*b, quote) || *b == b'\n';
-        let length = rest.iter().position(ends).unwrap_or(rest.len());
-        Some(at + 1..at + 1 + length)
+        let mut length = 0;
+        while let Some(&byte) = rest.get(length) {
+            if self.ends_what_holds(byte, quote) || byte == b'\n' {
+                break;
+            }
+            let escapes = byte == b'\\' && rest.get(length + 1) != Some(&BARRIER);
+            length += 1 + usize::from(escapes);
+        }
+        Some(at + 1..at + 1 + length.min(rest.len()))
     }
 
     /// Whether the string in which all of this stands ends here.

@@ -40,7 +40,10 @@ pub(super) struct ExactSecrets {
 
 struct Needle {
     label: &'static str,
+    /// When it stops to be a secret.
     until: Option<SystemTime>,
+    /// Whether it stays a secret when the session's context is cleared: a lease does.
+    outlives_context: bool,
     bytes: Zeroizing<Vec<u8>>,
 }
 
@@ -84,10 +87,16 @@ impl ExactSecrets {
         let escaped = |b: &u8| *b < b' ' || *b == b'"' || *b == b'\\' || !b.is_ascii();
         let mut escapable = self.escapable;
         for bytes in forms {
-            if !needles.iter().any(|needle| *needle.bytes == *bytes) {
-                escapable |= bytes.iter().any(escaped);
-                needles.push(Arc::new(Needle { label, until, bytes }));
+            escapable |= bytes.iter().any(escaped);
+            let mut needle = Needle { label, until, outlives_context: until.is_some(), bytes };
+            // Of one that is known already the longer life counts.
+            if let Some(at) = needles.iter().position(|known| *known.bytes == *needle.bytes) {
+                let known = needles.swap_remove(at);
+                needle.label = known.label;
+                needle.until = known.until.zip(needle.until).map(|(a, b)| a.max(b));
+                needle.outlives_context |= known.outlives_context;
             }
+            needles.push(Arc::new(needle));
         }
         Self::of(needles, escapable)
     }
@@ -95,7 +104,8 @@ impl ExactSecrets {
     fn of(mut needles: Vec<Arc<Needle>>, escapable: bool) -> Self {
         let now = clock::now();
         needles.retain(|needle| needle.until.is_none_or(|until| until + ECHO > now));
-        let mut windows = Vec::new();
+        // Never moved while it grows: that would leave pieces of secrets behind.
+        let mut windows = Vec::with_capacity(needles.iter().map(|n| n.bytes.len()).sum());
         for (index, needle) in (0_u32..).zip(&needles) {
             if needle.bytes.len() >= RUN {
                 for (offset, window) in (0_u32..).zip(needle.bytes.windows(WINDOW)) {
@@ -116,9 +126,9 @@ impl ExactSecrets {
         Self { needles, windows, bitmap, escapable }
     }
 
-    /// Those that end by themselves.
-    pub(super) fn that_end(&self) -> Self {
-        let needles = self.needles.iter().filter(|needle| needle.until.is_some());
+    /// Those that stay secrets when the session's context is cleared.
+    pub(super) fn that_live_on(&self) -> Self {
+        let needles = self.needles.iter().filter(|needle| needle.outlives_context);
         Self::of(needles.cloned().collect(), self.escapable)
     }
 
@@ -143,7 +153,7 @@ impl ExactSecrets {
         for needle in self.needles.iter().filter(|needle| needle.bytes.len() < RUN) {
             for start in memchr::memmem::find_iter(text, &*needle.bytes) {
                 let range = start..start + needle.bytes.len();
-                edits.push(Edit { range, label: needle.label, unquoted: false });
+                edits.push(Edit { range, label: needle.label, unquoted: false, lasting: false });
             }
         }
     }
@@ -184,7 +194,7 @@ impl ExactSecrets {
             let range = run(text, at, &needle.bytes, known.offset as usize);
             if range.len() >= RUN {
                 end = end.max(range.end);
-                edits.push(Edit { range, label: needle.label, unquoted: false });
+                edits.push(Edit { range, label: needle.label, unquoted: false, lasting: false });
             }
         }
         end
@@ -256,6 +266,22 @@ mod tests {
             end = end.max(place.end);
         }
         assert_eq!(end, text.len());
+    }
+
+    #[test]
+    fn of_a_secret_that_is_learned_twice_the_longer_life_counts() {
+        let soon = Some(clock::now() + ECHO);
+        for untils in [[soon, None], [None, soon]] {
+            let mut exact = ExactSecrets::default();
+            for until in untils {
+                exact = exact.with("secret", KEY, until).unwrap();
+            }
+            assert!(exact.needles.iter().all(|needle| needle.until.is_none()), "{untils:?}");
+            let exact = exact.with("secret", "another secret", None).unwrap();
+            assert!(exact.knows(KEY.as_bytes()), "{untils:?}");
+            assert!(exact.that_live_on().knows(KEY.as_bytes()), "{untils:?}");
+            assert!(!exact.that_live_on().knows(b"another secret"));
+        }
     }
 
     #[test]

@@ -37,7 +37,9 @@ pub(super) fn find(text: &[u8], kind: Kind, words: &Words, edits: &mut Vec<Edit>
             let bytes = text.get(value.clone()).unwrap_or_default();
             let number = place.is_bare(&value) && is_number(bytes);
             if holds_a_secret(bytes) && (!number || place.may_be_a_number(bytes)) {
-                edits.push(Edit { range: value, label: LABEL, unquoted: number });
+                // What a log line says must not choose what is looked for afterwards.
+                let lasting = place.quote().is_some();
+                edits.push(Edit { range: value, label: LABEL, unquoted: number, lasting });
             }
         }
     }
@@ -120,7 +122,9 @@ impl Place<'_> {
         let rest = self.text.get(at..).unwrap_or_default();
         let count = |is: fn(&u8) -> bool| rest.iter().take(16).take_while(|b| is(b)).count();
         let (letters, digits) = (count(u8::is_ascii_alphabetic), count(u8::is_ascii_digit));
-        let is_word = (1..=14).contains(&letters) || (1..=3).contains(&digits);
+        let word = rest.get(..letters).unwrap_or_default();
+        let is_word =
+            ((1..=14).contains(&letters) && !is_scheme(word)) || (1..=3).contains(&digits);
         let behind = rest.get(letters.max(digits)..).unwrap_or_default();
         let goes_on = |bytes: &[u8]| matches!(bytes, [b' ' | b'\'', next, ..] if next.is_ascii_alphanumeric());
         is_word && goes_on(behind)
@@ -156,8 +160,8 @@ impl Place<'_> {
         }
         let start = self.name.end + 1;
         let rest = self.text.get(start..)?;
-        let len = rest.iter().position(|b| matches!(b, b'<' | b'"' | &BARRIER))?;
-        Some(start..start + len)
+        let len = rest.iter().position(|b| matches!(b, b'<' | b'"' | b'\\' | &BARRIER))?;
+        (rest.get(len) == Some(&b'<')).then_some(start..start + len)
     }
 
     /// The value that begins here, quoted or not.
@@ -173,8 +177,7 @@ impl Place<'_> {
                 let end = self.text.plain_end(at);
                 let value = self.text.get(at..end)?;
                 // The credential of an HTTP header follows its scheme.
-                let scheme = [&b"bearer"[..], b"basic", b"token", b"aws4-hmac-sha256"];
-                if scheme.iter().any(|scheme| value.eq_ignore_ascii_case(scheme)) {
+                if is_scheme(value) {
                     let start = self.text.skip_space(end);
                     return Some(start..self.text.plain_end(start));
                 }
@@ -182,6 +185,12 @@ impl Place<'_> {
             }
         }
     }
+}
+
+/// Whether a word is the scheme of an HTTP authorization (RFC 9110, section 11.1).
+fn is_scheme(word: &[u8]) -> bool {
+    let schemes = [&b"bearer"[..], b"basic", b"token", b"aws4-hmac-sha256"];
+    schemes.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
 }
 
 #[cfg(test)]
@@ -217,6 +226,11 @@ mod tests {
             "https://x/?access_token=s3cr3t&y=1",
             "AUTH_TOKEN=s3cr3t",
             "DB_PASS=s3cr3t",
+            "SMTP_LIVE_PASS=s3cr3t",
+            "zendesk-pass=s3cr3t",
+            "dbPass=s3cr3t",
+            "API_KEY_ANDROID=s3cr3t",
+            "DB_PASSWORD_SERVICE_ACCOUNT=s3cr3t",
             "password:s3cr3t",
             "password: s3cr3t and more",
             "token: s3cr3t and more",

@@ -1,12 +1,10 @@
 //! What a name promises, and what a value must be to be a secret.
 
 /// Parts of names that promise a secret.
-pub(super) const WORDS: [&str; 31] = [
+pub(super) const WORDS: [&str; 29] = [
     "password",
     "passwd",
     "passphrase",
-    "_pass",
-    "-pass",
     "pwd",
     "secret",
     "token",
@@ -124,8 +122,11 @@ pub(super) fn is_unmistakable(value: &[u8]) -> bool {
     ];
     let mixed = kinds.iter().filter(|kind| count(**kind) > 0).count();
     let plain = value.iter().all(u8::is_ascii_alphanumeric);
+    // An ECS task's id, among others.
+    let is_id = value.len() == 32 && value.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let repeats = value.chunks(4).skip(1).all(|piece| value.starts_with(piece));
     !repeats
+        && !is_id
         && (mixed >= 3
             || (mixed == 2 && plain && value.len() >= 20 && count(u8::is_ascii_digit) >= 5))
 }
@@ -135,17 +136,36 @@ pub(super) fn is_number(value: &[u8]) -> bool {
 }
 
 pub(super) fn promises(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
+    let (cased, name) = (name, name.to_ascii_lowercase());
     let holds = |word: &&str| memchr::memmem::find(&name, word.as_bytes()).is_some();
-    let plain: Vec<u8> = name.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
-    WORDS.iter().any(holds) && !HARMLESS.iter().any(|end| plain.ends_with(end.as_bytes()))
+    let ends_in_pass = name.ends_with(b"pass") && !name.ends_with(b"bypass");
+    (WORDS.iter().any(holds) || ends_in_pass) && !is_harmless(cased)
+}
+
+/// Whether a name ends in one of the harmless endings, and that as a word of its own: after a
+/// separator, with a capital, or right after the word that promises.
+fn is_harmless(name: &[u8]) -> bool {
+    let letters: Vec<usize> =
+        (0..name.len()).filter(|at| name.get(*at).is_some_and(u8::is_ascii_alphanumeric)).collect();
+    let plain: Vec<u8> =
+        letters.iter().filter_map(|at| name.get(*at)).map(u8::to_ascii_lowercase).collect();
+    HARMLESS.iter().any(|end| {
+        let Some(before) = plain.strip_suffix(end.as_bytes()) else { return false };
+        let Some(&start) = letters.get(before.len()) else { return false };
+        let first = name.get(start).copied().unwrap_or_default();
+        let previous = start.checked_sub(1).and_then(|at| name.get(at)).copied();
+        previous.is_none_or(|byte| {
+            !byte.is_ascii_alphanumeric()
+                || (first.is_ascii_uppercase() && !byte.is_ascii_uppercase())
+        }) || WORDS.iter().any(|word| before.ends_with(word.as_bytes()))
+    })
 }
 
 /// What a value must look like to be blotted out: not empty, not a word that means nothing, not a
 /// name of where the secret is kept, and not blotted out already.
 pub(super) fn holds_a_secret(value: &[u8]) -> bool {
-    let trimmed = value.trim_ascii();
-    const WORDS: [&[u8]; 12] = [
+    /// They mean nothing.
+    const EMPTY: [&[u8]; 12] = [
         b"",
         b"null",
         b"none",
@@ -159,11 +179,16 @@ pub(super) fn holds_a_secret(value: &[u8]) -> bool {
         b"nil",
         b"empty",
     ];
+    let trimmed = value.trim_ascii();
     // `${DB_PASSWORD}` and `{{password}}` say where the secret is, not what.
     let refers = [&b"${"[..], b"$(", b"{{"].iter().any(|start| trimmed.starts_with(start));
-    !WORDS.iter().any(|word| trimmed.eq_ignore_ascii_case(word))
+    // A whole ARN, which has 2,048 characters at most, names one as well.
+    let names_it = trimmed.starts_with(b"arn:aws")
+        && trimmed.len() <= 2048
+        && !trimmed.iter().any(u8::is_ascii_whitespace);
+    !EMPTY.iter().any(|word| trimmed.eq_ignore_ascii_case(word))
         && !refers
-        && !trimmed.starts_with(b"arn:aws")
+        && !names_it
         && !trimmed.starts_with(b"[redacted")
         && !trimmed.starts_with(b"[REDACTED")
         && !trimmed.iter().all(|b| *b == b'*')
@@ -189,6 +214,7 @@ mod tests {
             "\"isError\":false",
             "\"inputSchema\":{\"",
             "Aa1!Aa1!Aa1!Aa1!",
+            "0123456789abcdef0123456789abcdef",
         ] {
             assert!(!is_unmistakable(ordinary.as_bytes()), "{ordinary}");
         }

@@ -91,7 +91,7 @@ pub(super) fn find(text: &[u8], present: [bool; PATTERNS.len()], edits: &mut Vec
     let present = PATTERNS.iter().zip(rules).zip(present).filter(|(_, present)| *present);
     for ((pattern, rule), _) in present {
         more |= pattern.label == OF_SEVERAL_LINES;
-        let edit = |range| Edit { range, label: pattern.label, unquoted: false };
+        let edit = |range| Edit { range, label: pattern.label, unquoted: false, lasting: false };
         for captures in rule.captures_iter(text) {
             if let Some(found) = captures.get(1).or_else(|| captures.get(0)) {
                 edits.push(edit(found.range()));

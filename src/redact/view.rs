@@ -147,6 +147,27 @@ impl From<char> for Decoded {
     }
 }
 
+/// A range of a JSON document that begins and ends between escapes: half of one would break it.
+pub(super) fn whole_escapes(text: &[u8], range: &Range<usize>) -> Range<usize> {
+    let start = escape_around(text, range.start).map_or(range.start, |escape| escape.start);
+    let end = escape_around(text, range.end).map_or(range.end, |escape| escape.end);
+    start..end.min(text.len())
+}
+
+/// The escape that begins before `at` and ends after it.
+fn escape_around(text: &[u8], at: usize) -> Option<Range<usize>> {
+    // `\n` and its like have two bytes, `\u0041` six (RFC 8259, section 7).
+    (1..=5.min(at)).find_map(|back| {
+        let start = at - back;
+        let slashes = text.get(..=start)?.iter().rev().take_while(|b| **b == b'\\').count();
+        if slashes % 2 == 0 {
+            return None;
+        }
+        let length = if text.get(start + 1) == Some(&b'u') { 6 } else { 2 };
+        (length > back).then(|| start..start + length)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

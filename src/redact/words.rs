@@ -8,11 +8,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use super::patterns::PATTERNS;
 
 /// Parts of the words of [`super::names`]: rarer than their beginnings, and so quicker to look for.
-const OF_NAMES: [&str; 21] = [
-    "_pass",
-    "-pass",
-    "assw",
-    "assphrase",
+const OF_NAMES: [&str; 18] = [
+    "pass",
     "pwd",
     "ecret",
     "oken",
@@ -111,6 +108,18 @@ mod tests {
                 let words = Words::find(name.as_bytes());
                 let inside = before.len()..name.len();
                 assert!(words.names.iter().any(|at| inside.contains(at)), "{word} at {at}");
+            }
+            // A literal that ends where a word begins must not hide it.
+            for (literal, word) in PATTERNS
+                .iter()
+                .flat_map(|pattern| pattern.literals)
+                .flat_map(|literal| names::WORDS.map(|word| (literal, word)))
+                .chain([(&"smtp_live_", "pass"), (&"npm_", "pass"), (&"zendesk-", "pass")])
+            {
+                let name = format!("{before}{literal}{word}");
+                let words = Words::find(name.as_bytes());
+                let inside = before.len()..name.len();
+                assert!(words.names.iter().any(|at| inside.contains(at)), "{literal}{word}");
             }
             for (index, pattern) in PATTERNS.iter().enumerate() {
                 for literal in pattern.literals {

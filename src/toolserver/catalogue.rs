@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::manifest::Manifest;
 use crate::{
+    call::ToolName,
     config::{Config, ConfigError},
     name::ServerName,
 };
@@ -112,5 +113,9 @@ pub(super) fn served(mut definition: Map<String, Value>) -> Option<ServedTool> {
     // What a framework notes for itself differs from one of its releases to the next.
     definition.remove("_meta");
     let name = definition.get("name")?.as_str()?.to_owned();
+    // One odd name could break the client's whole list.
+    if !ToolName::is_tool(&name) {
+        return None;
+    }
     Some(ServedTool { name, definition })
 }

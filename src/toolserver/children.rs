@@ -220,7 +220,9 @@ impl Children {
                     place.child = Some(Arc::clone(child));
                     children.follow_changes(&manifest.name, child);
                 }
-                Err(ToolServerError::Cleared(_)) => {}
+                // One that is not there, or only slow, was not dying.
+                Err(ToolServerError::Cleared(_) | ToolServerError::Launch(_)) => {}
+                Err(error) if error.timed_out() => {}
                 Err(_) => place.deaths.count(),
             }
             started

@@ -82,9 +82,12 @@ impl Launcher<'_> {
         let program = find(manifest)?;
         let home = TempDir::with_prefix("subrosa-").map_err(failed)?;
         let mut environment = plain_environment(manifest, may_write, home.path());
+        // With a lease or without: it finds no other credentials.
+        put(&mut environment, NO_OTHER_CREDENTIALS);
         let mut endpoint = None;
         if let (Some(needs), Some(lease)) = (manifest.credentials(), lease) {
-            aws_environment(&mut environment, lease);
+            let region = lease.request().region.as_str();
+            put(&mut environment, [("AWS_REGION", region), ("AWS_DEFAULT_REGION", region)]);
             match needs.delivery {
                 Delivery::Endpoint => {
                     let started =
@@ -148,18 +151,15 @@ fn names_credentials(name: &str) -> bool {
     EXACT.contains(&name) || name.starts_with("AWS_CONTAINER_") || name.starts_with("AWS_BEARER_")
 }
 
-/// What an AWS SDK must know, and must not look at.
-fn aws_environment(environment: &mut Environment, lease: &Lease) {
-    let region = lease.request().region.as_str();
-    for (name, value) in [
-        ("AWS_REGION", region),
-        ("AWS_DEFAULT_REGION", region),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-        ("AWS_CONFIG_FILE", "/dev/null"),
-    ] {
-        environment.insert(name.into(), value.into());
-    }
+/// Where an AWS SDK must not look: the machine's own role, and the user's own files.
+const NO_OTHER_CREDENTIALS: [(&str, &str); 3] = [
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ("AWS_CONFIG_FILE", "/dev/null"),
+];
+
+fn put<'a>(environment: &mut Environment, variables: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
 }
 
 fn point_at(environment: &mut Environment, endpoint: &Endpoint) {

@@ -184,7 +184,6 @@ mod tests {
                       while :; do sleep 1; done";
         let (process, stdin, grandchild) = shell(script).await;
         drop(stdin);
-        drop(process.exit.clone());
         process.end();
         assert_eq!(process.ended().await.to_string(), "signal 9");
         assert!(!lives(&grandchild));

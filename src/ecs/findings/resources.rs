@@ -110,7 +110,7 @@ fn denied(text: &str, what: &str, role: &str) -> Cause {
         (&["secretsmanager", "secrets manager"], "secretsmanager:GetSecretValue"),
         (&["ssm", "parameter"], "ssm:GetParameters"),
         (&["kms"], "kms:Decrypt"),
-        (&["registry", "ecr"], "ecr:GetAuthorizationToken"),
+        (&["registry", "ecr:", "/ecr"], "ecr:GetAuthorizationToken"),
     ];
     let permission = PERMISSIONS.iter().find(|(words, _)| says(text, words));
     let permission = permission.map_or("what the message names", |(_, permission)| permission);

@@ -80,6 +80,9 @@ pub(super) fn set(work: &ContextWork<'_>, json: &Secret) -> RawReply {
             Err(error) => return refused(format!("region: {error}")),
         },
     };
+    if given.integration.is_some() && given.secret_access_key.is_some() {
+        return refused("Give either an integration or keys, not both; nothing was set");
+    }
     let (origin, region, warning) = if let Some(name) = &given.integration {
         match integration(work.config, name) {
             Ok((name, own)) => (Origin::Integration(name), region.unwrap_or(own), None),
@@ -123,11 +126,13 @@ fn configured(config: &Config) -> String {
 /// Keys from the conversation, and what the user should know of that.
 fn literal(work: &ContextWork<'_>, given: Credentials) -> Result<(LiteralKeys, String), RawReply> {
     let missing = |field: &str| refused(format!("Missing required field '{field}'"));
+    let no_keys = given.secret_access_key.is_none();
     let access_key_id = given.access_key_id.filter(|id| !id.is_empty()).ok_or_else(|| {
-        refused(format!(
-            "Missing required field 'access_key_id', or better {{\"integration\": \"NAME\"}}; {}",
-            configured(work.config)
-        ))
+        if no_keys {
+            let known = configured(work.config);
+            return refused(format!("Neither {{\"integration\": \"NAME\"}} nor keys; {known}"));
+        }
+        missing("access_key_id")
     })?;
     let secret_access_key = given
         .secret_access_key
@@ -145,9 +150,17 @@ fn literal(work: &ContextWork<'_>, given: Credentials) -> Result<(LiteralKeys, S
         ),
     };
     let session_token = given.session_token.filter(|token| !token.is_empty());
-    let mut recognised = work.redactor.learn("aws secret access key", &secret_access_key);
+    // AWS's have 40 characters, and some hundred to a few thousand.
+    let too_long = secret_access_key.len() > 256
+        || session_token.as_ref().is_some_and(|token| token.len() > 16 << 10);
+    if too_long {
+        return Err(refused("These are no AWS keys: they are too long"));
+    }
+    let redactor = work.redactor;
+    let mut recognised =
+        redactor.learn_until("aws secret access key", &secret_access_key, expires_at);
     if let Some(token) = &session_token {
-        recognised &= work.redactor.learn("aws session token", token);
+        recognised &= redactor.learn_until("aws session token", token, expires_at);
     }
     let mut warning = String::from(
         "these keys have been in the conversation and may be kept with it: rotate them after this \
