@@ -117,6 +117,11 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// Whether the session simply has no credentials.
+    pub fn means_nothing_set(&self) -> bool {
+        matches!(self, Self::NotSet | Self::Cleared | Self::NoneFound)
+    }
+
     /// What to tell a model, with AWS's own words. For redaction, never for a log.
     pub fn words(&self) -> String {
         match self {
@@ -141,31 +146,36 @@ impl Broker {
         region: Option<Region>,
         leases: &Leases,
         redactor: &Redactor,
-    ) -> Result<Arc<Lease>, BrokerError> {
+    ) -> Result<Arc<Lease>, Arc<BrokerError>> {
         let session = &permitted.call().session;
         let request = self.request(session, permitted.scope(), region).await?;
-        let slot = leases.slot(&request);
+        let (slot, asked) = (leases.slot(&request), Instant::now());
         // Held while the lease is issued: whoever else wants it waits for this one.
-        let mut slot = slot.lock().await;
-        if let Some(lease) = slot.as_ref().filter(|lease| good(lease)) {
+        let mut held = slot.lock().await;
+        if let Some(lease) = held.lease.as_ref().filter(|lease| good(lease)) {
             return Ok(Arc::clone(lease));
         }
-        match Box::pin(self.issue(permitted, request, redactor)).await {
-            Ok(lease) => {
-                let lease = Arc::new(lease);
-                *slot = Some(Arc::clone(&lease));
-                Ok(lease)
-            }
-            Err(error) => match slot.as_ref().filter(|lease| lease.outlives(LAST_USE)) {
-                Some(lease) => {
-                    tracing::warn!(lease = lease.id(), %error, "a lease could not be renewed");
-                    Ok(Arc::clone(lease))
+        let failed = match held.failed.take().filter(|(at, _)| *at >= asked) {
+            // The one that was waited for: asked again it would take as long again.
+            Some(failed) => failed,
+            None => match Box::pin(self.issue(permitted, request, redactor)).await {
+                Ok(lease) => {
+                    let lease = Arc::new(lease);
+                    held.lease = Some(Arc::clone(&lease));
+                    return Ok(lease);
                 }
-                None => {
-                    *slot = None;
-                    Err(error)
-                }
+                Err(error) => (Instant::now(), Arc::new(error)),
             },
+        };
+        let error = Arc::clone(&failed.1);
+        held.failed = Some(failed);
+        held.lease.take_if(|lease| !lease.outlives(LAST_USE));
+        match &held.lease {
+            Some(lease) => {
+                tracing::warn!(lease = lease.id(), %error, "a lease could not be renewed");
+                Ok(Arc::clone(lease))
+            }
+            None => Err(error),
         }
     }
 

@@ -67,7 +67,7 @@ pub enum DiscoveryError {
     Denied(Box<Denial>),
     /// It needs credentials to start, and there are none.
     #[error(transparent)]
-    NoLease(#[from] BrokerError),
+    NoLease(#[from] Arc<BrokerError>),
     /// It failed.
     #[error(transparent)]
     Server(#[from] ToolServerError),
@@ -337,7 +337,7 @@ impl Enforcement {
         permitted: &PermittedCall,
         region: Option<Region>,
         epoch: &Epoch,
-    ) -> Result<Arc<Lease>, BrokerError> {
+    ) -> Result<Arc<Lease>, Arc<BrokerError>> {
         let leased = self.shared.broker.lease(permitted, region, &epoch.leases, &epoch.redactor);
         leased.await.inspect_err(|error| tracing::warn!(%error, "no lease"))
     }
@@ -390,8 +390,8 @@ impl Refusal {
     }
 }
 
-impl From<BrokerError> for Refusal {
-    fn from(error: BrokerError) -> Self {
+impl From<Arc<BrokerError>> for Refusal {
+    fn from(error: Arc<BrokerError>) -> Self {
         Self::failed(error.words())
     }
 }

@@ -104,6 +104,24 @@ fn a_lease_that_cannot_be_renewed_is_used_while_it_lives() {
 }
 
 #[test]
+fn calls_that_wait_for_an_issuance_that_fails_do_not_wait_again() {
+    // An STS that takes connections and does not answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let workspace = Workspace::new("[tools]\nenable = []")
+        .with("AWS_ENDPOINT_URL", &format!("http://{}", silent.local_addr().unwrap()))
+        .with("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .with("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    let mut agent = workspace.serve();
+    let calls: Vec<u64> =
+        (0..5).map(|_| agent.begin_call("ecs_list_clusters", json!({}))).collect();
+    // One waits for half a minute, and five would for two and a half, which is too long here.
+    for id in calls {
+        let answer = agent.answer(id).to_string();
+        assert!(answer.contains("could not be reached"), "{answer}");
+    }
+}
+
+#[test]
 fn a_lease_that_is_about_to_end_and_cannot_be_renewed_is_not_used() {
     let sts = Sts::start(Duration::from_secs(10));
     let workspace = workspace("ended", "endpoint", &sts);

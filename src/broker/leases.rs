@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use super::BrokerError;
 use crate::lease::{Lease, LeaseRequest};
 
 /// The leases of one session, from one clearing of its context to the next. A lease is wiped when
@@ -16,7 +17,15 @@ pub struct Leases {
 }
 
 /// One lease, or the wait for it.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Arc<Lease>>>>;
+pub(super) type Slot = Arc<tokio::sync::Mutex<Held>>;
+
+/// What has come of it so far.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) lease: Option<Arc<Lease>>,
+    /// Why there is no newer one, and since when: for those who waited for it.
+    pub(super) failed: Option<(Instant, Arc<BrokerError>)>,
+}
 
 impl Leases {
     /// The place of a lease. Those of leases that have ended are given up.
@@ -38,9 +47,9 @@ impl Leases {
 
 fn in_use(slot: &Slot) -> bool {
     match slot.try_lock() {
-        Ok(lease) => {
+        Ok(held) => {
             Arc::strong_count(slot) > 1
-                || lease.as_ref().is_some_and(|lease| lease.outlives(Duration::ZERO))
+                || held.lease.as_ref().is_some_and(|lease| lease.outlives(Duration::ZERO))
         }
         // Someone waits for it.
         Err(_) => true,

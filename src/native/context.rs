@@ -109,7 +109,7 @@ impl ContextCall {
     pub fn run(
         self,
         work: &ContextWork<'_>,
-        lease: Option<Result<Arc<Lease>, BrokerError>>,
+        lease: Option<Result<Arc<Lease>, Arc<BrokerError>>>,
     ) -> RawReply {
         match self {
             Self::SetCredentials(wanted) => credentials::set(work, &wanted.credentials_json),

@@ -119,7 +119,7 @@ fn configured(config: &Config) -> String {
         [] => String::from(
             "no integration is configured: the operator can add [integrations.NAME] to subrosa.toml",
         ),
-        names => format!("configured integrations: {}", names.join(", ")),
+        names => format!("configured are: {}", names.join(", ")),
     }
 }
 
@@ -177,7 +177,7 @@ fn literal(work: &ContextWork<'_>, given: Credentials) -> Result<(LiteralKeys, S
 
 pub(super) fn get(
     work: &ContextWork<'_>,
-    lease: Option<Result<Arc<Lease>, BrokerError>>,
+    lease: Option<Result<Arc<Lease>, Arc<BrokerError>>>,
 ) -> RawReply {
     let set = work.session.credentials();
     let mut facts = CredentialFacts {
@@ -203,11 +203,8 @@ pub(super) fn get(
             facts.verified = Some(true);
         }
         // Callers look for the word "error" to learn whether anything is set.
-        Some(Err(BrokerError::NotSet | BrokerError::Cleared | BrokerError::NoneFound)) | None => {
-            return RawReply::data(
-                &json!({"error": "No AWS credentials found in session context"}),
-            );
-        }
+        None => return nothing_set(),
+        Some(Err(problem)) if problem.means_nothing_set() => return nothing_set(),
         Some(Err(problem)) => {
             facts.verified = Some(false);
             // Something is set, so that word must not stand here.
@@ -215,6 +212,10 @@ pub(super) fn get(
         }
     }
     RawReply::data(&facts)
+}
+
+fn nothing_set() -> RawReply {
+    RawReply::data(&json!({"error": "No AWS credentials found in session context"}))
 }
 
 pub(super) fn extract(work: &ContextWork<'_>, json: &Secret) -> RawReply {
