@@ -119,7 +119,8 @@ fn keys_from_the_conversation_are_not_repeated() {
     let workspace = crate::children::odd_workspace("", "").with("SUBROSA_LOG", "trace");
     let mut agent = workspace.serve();
     let keys = json!({"access_key_id": "AKIA_TEST", "secret_access_key": "only-twelve1",
-        "session_token": "a-token-from-the-conversation-0123456789"});
+        "session_token": "a-token-from-the-conversation-0123456789",
+        "expiration": "2001-01-01T00:00:00Z"});
     agent.done("set_aws_credentials_context", json!({"credentials_json": keys.to_string()}));
     for secret in ["only-twelve1", "a-token-from-the-conversation-0123456789"] {
         agent.call("odd__echo", json!({"text": format!("it is {secret}.")}));

@@ -42,8 +42,8 @@ struct Needle {
     label: &'static str,
     /// When it stops to be a secret.
     until: Option<SystemTime>,
-    /// Whether it stays a secret when the session's context is cleared: a lease does.
-    outlives_context: bool,
+    /// How long it stays one when the session's context is cleared: a lease does, to its end.
+    lease_until: Option<SystemTime>,
     bytes: Zeroizing<Vec<u8>>,
 }
 
@@ -88,13 +88,13 @@ impl ExactSecrets {
         let mut escapable = self.escapable;
         for bytes in forms {
             escapable |= bytes.iter().any(escaped);
-            let mut needle = Needle { label, until, outlives_context: until.is_some(), bytes };
+            let mut needle = Needle { label, until, lease_until: until, bytes };
             // Of one that is known already the longer life counts.
             if let Some(at) = needles.iter().position(|known| *known.bytes == *needle.bytes) {
                 let known = needles.swap_remove(at);
                 needle.label = known.label;
                 needle.until = known.until.zip(needle.until).map(|(a, b)| a.max(b));
-                needle.outlives_context |= known.outlives_context;
+                needle.lease_until = known.lease_until.max(needle.lease_until);
             }
             needles.push(Arc::new(needle));
         }
@@ -128,8 +128,12 @@ impl ExactSecrets {
 
     /// Those that stay secrets when the session's context is cleared.
     pub(super) fn that_live_on(&self) -> Self {
-        let needles = self.needles.iter().filter(|needle| needle.outlives_context);
-        Self::of(needles.cloned().collect(), self.escapable)
+        let needles = self.needles.iter().filter(|needle| needle.lease_until.is_some());
+        let alone = needles.map(|needle| {
+            let (label, until) = (needle.label, needle.lease_until);
+            Arc::new(Needle { label, until, lease_until: until, bytes: needle.bytes.clone() })
+        });
+        Self::of(alone.collect(), self.escapable)
     }
 
     /// Whether a secret is among them.
@@ -279,7 +283,9 @@ mod tests {
             assert!(exact.needles.iter().all(|needle| needle.until.is_none()), "{untils:?}");
             let exact = exact.with("secret", "another secret", None).unwrap();
             assert!(exact.knows(KEY.as_bytes()), "{untils:?}");
-            assert!(exact.that_live_on().knows(KEY.as_bytes()), "{untils:?}");
+            let later = exact.that_live_on();
+            assert!(later.knows(KEY.as_bytes()), "{untils:?}");
+            assert!(later.needles.iter().all(|needle| needle.until == soon), "{untils:?}");
             assert!(!exact.that_live_on().knows(b"another secret"));
         }
     }
